@@ -1,0 +1,72 @@
+"""What can be wrong with the world, and what follows: another try, the end of the run, or another photo.
+
+Every error of this project is one line for a person. The three classes at the top are the only place that decides what
+may be tried again; Luigi does the trying (see `[scheduler]` in luigi.cfg).
+"""
+
+
+class PipelineError(Exception):
+    """Say what is wrong in one line."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
+
+
+class MayPass(PipelineError):
+    """Wrong for now: Luigi tries the task again."""
+
+
+class EndsRun(PipelineError):
+    """Wrong for every task of the run, and another try cannot help."""
+
+
+class PhotoGone(PipelineError):
+    """This photo cannot be had: another one takes its place."""
+
+
+class BadSettings(EndsRun):
+    """luigi.cfg, the command line or the environment says what cannot be done."""
+
+
+class BadTimestamp(EndsRun, ValueError):
+    """The text names no minute."""
+
+
+class InvalidKey(EndsRun):
+    """There is no key, or it is none that the API takes."""
+
+
+class QuotaExceeded(EndsRun):
+    """The key's requests of this hour are used up."""
+
+
+class RequestRefused(EndsRun):
+    """The API understood the request and will not answer it."""
+
+
+class NoPhotos(EndsRun):
+    """Nothing matches the topic."""
+
+
+class RootUnusable(EndsRun):
+    """Nothing can be stored under ROOT."""
+
+
+class Unavailable(MayPass):
+    """No answer came, or one that says that the service is in trouble."""
+
+
+class BadAnswer(MayPass):
+    """An answer came that is not what the API promises."""
+
+
+class StorageFailed(MayPass):
+    """A file could not be read or written."""
+
+
+class PhotoReplaced(MayPass):
+    """Another run gave the minute another photo meanwhile."""
+
+
+class BadJpeg(PhotoGone):
+    """The bytes are not one whole JPEG."""

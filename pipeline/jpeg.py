@@ -1,0 +1,84 @@
+"""Whether a file is one whole JPEG, found out by reading all of it once."""
+
+import io
+import os
+import warnings
+from typing import IO, NamedTuple
+
+from PIL import Image, ImageFile, JpegImagePlugin
+
+from pipeline.errors import BadJpeg
+
+MAX_PIXELS = 120_000_000
+THUMBNAIL_PIXELS = 240
+
+_END_MARKER = b"\xff\xd9"
+_ORIENTATION = 0x0112
+
+
+class Picture(NamedTuple):
+    """What a whole JPEG shows: its size in pixels and bytes as stored, and a small JPEG of it."""
+
+    width: int
+    height: int
+    length: int
+    thumbnail: bytes
+
+
+def picture(file: IO[bytes]) -> Picture:
+    """Return what the file shows if it is one whole JPEG, else raise BadJpeg.
+
+    The whole stream is decoded, at the smallest scale that still gives a thumbnail (libjpeg's scaled decode). A hole inside
+    the stream cannot be told from a picture; a missing end can, by the end marker.
+    """
+    try:
+        # The plugin itself, not Image.open(formats=("JPEG",)), which imports four more plugins before it looks at the file.
+        file.seek(0)
+        image = JpegImagePlugin.JpegImageFile(file)
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise BadJpeg(f"{width} × {height} pixels are more than the {MAX_PIXELS:,} allowed")
+        image.draft(None, (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+        image.load()
+        thumbnail = _thumbnail(image)
+    except (BadJpeg, MemoryError):
+        raise
+    except Exception as error:
+        # Pillow meets hostile bytes with nearly any exception there is.
+        raise BadJpeg(f"not a whole JPEG: {error}") from error
+    if not _ends_in_end_marker(file):
+        raise BadJpeg("not a whole JPEG: its end marker is missing")
+    return Picture(width, height, file.seek(0, os.SEEK_END), thumbnail)
+
+
+def _thumbnail(image: ImageFile.ImageFile) -> bytes:
+    small = image.convert("RGB")
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BILINEAR)
+    exif = Image.Exif()
+    if orientation := _orientation(image):
+        exif[_ORIENTATION] = orientation
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=75, exif=exif)
+    return buffer.getvalue()
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    """Return how a viewer turns the picture, by its EXIF; broken EXIF does not make a broken picture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(image.getexif().get(_ORIENTATION, 0))
+    except Exception:
+        return 0
+
+
+def _ends_in_end_marker(file: IO[bytes]) -> bool:
+    """Tell whether the last bytes, zero padding aside, are the end marker."""
+    end = file.seek(0, os.SEEK_END)
+    tail = b""
+    while end and len(tail) < len(_END_MARKER):
+        start = max(0, end - io.DEFAULT_BUFFER_SIZE)
+        file.seek(start)
+        tail = (file.read(end - start) + tail).rstrip(b"\0")
+        end = start
+    return tail.endswith(_END_MARKER)

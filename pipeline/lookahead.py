@@ -1,0 +1,59 @@
+"""One answer for many minutes: which minutes a request's photos are for, and which photo each of them gets."""
+
+from datetime import datetime, timezone
+from itertools import islice
+
+from pipeline import log, minutes, quota, unsplash
+from pipeline.errors import NoPhotos
+from pipeline.settings import unsplash as Settings
+from pipeline.storage import Store, locked
+
+
+def fill_minutes(minute: datetime, store: Store, settings: Settings) -> None:
+    """Ask once for photos of the minute's topic; file one under it and one under each of the topic's next minutes without one."""
+    topic, photos = _photos_for(minute, store, settings)
+    count = settings.photos_per_request
+    # Minutes that have theirs are passed over, but not for ever: twice the reach of one answer is far enough.
+    near = islice(minutes.minutes_of_same_topic(minute, settings.topics), 2 * count)
+    wanting = list(islice((each for each in near if store.is_open(each)), count))
+    with locked(store.root):
+        given = store.given_photos(wanting[0], settings.no_repeat_days)
+        fresh = [photo for photo in photos if photo["id"] not in given]
+        chosen = dict(zip(wanting, fresh or photos, strict=False))
+        store.note_given({each: photo["id"] for each, photo in chosen.items()})
+    if not fresh:
+        log.logger.warning("every photo on offer for %r was given within %d days: repeats", topic, settings.no_repeat_days)
+    fetched_at = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    store.file_photos(
+        {
+            each: photo
+            | {
+                "pipeline": {
+                    "topic": topic,
+                    "minute": minutes.name(each),
+                    "fetched_at": fetched_at,
+                    "credit": unsplash.credit(photo, settings.app_name),
+                }
+            }
+            for each, photo in chosen.items()
+        }
+    )
+
+
+def _photos_for(minute: datetime, store: Store, settings: Settings) -> tuple[str, list[unsplash.Photo]]:
+    """Return the photos of the minute's topic or, where nothing matches it, of the next one of the round."""
+    client = unsplash.client(settings.answer_seconds)
+    for topic in minutes.topics_of_round(minute, settings.topics):
+        try:
+            return topic, client.random_photos(
+                topic,
+                settings.photos_per_request,
+                size=settings.size,
+                orientation=settings.orientation,
+                content_filter=settings.content_filter,
+            )
+        except NoPhotos:
+            log.logger.warning("nothing at Unsplash matches the topic %r: the next one takes its place", topic)
+        finally:
+            quota.note(store, client.quota)
+    raise NoPhotos(f"nothing at Unsplash matches any topic of [unsplash] topics: {', '.join(settings.topics)}")

@@ -1,0 +1,78 @@
+"""Time, in minutes of UTC: the tasks' parameter, the topic of a minute, and the minutes that share a topic.
+
+Time is cut into rounds of as many minutes as there are topics. A round is a shuffle of the topics: random to look at, each
+topic once a round, and the same on every machine and at every run.
+"""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import luigi
+
+from pipeline import log
+from pipeline.errors import BadTimestamp
+
+MINUTE = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1)
+
+
+class MinuteParameter(luigi.DateMinuteParameter):
+    """A minute of UTC; the present one, read when the task is made, unless another is given."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"default": None, "description": "minute in UTC, as 2026-11-23T1205", **options})
+
+    def parse(self, text: str) -> datetime:
+        """Return the minute that the text names; Luigi's own parser takes 2026-11-23T04 for 00:04."""
+        try:
+            if re.fullmatch(r"\d{4}-\d\d-\d\dT\d{4}", text, re.ASCII):
+                return datetime.strptime(text, self.date_format)
+        except ValueError:
+            pass
+        log.set_up()  # no task is made, so no event of a task will
+        raise BadTimestamp(f"{text!r} is no minute: write it in UTC as YYYY-MM-DDThhmm, for example 2026-11-23T1205")
+
+    def normalize(self, minute: datetime | None) -> datetime:
+        """Return the minute without seconds; None is the present."""
+        return present_minute() if minute is None else minute.replace(second=0, microsecond=0)
+
+
+def present_minute() -> datetime:
+    """Return the present minute in UTC, without a time zone, as Luigi wants it."""
+    return datetime.now(timezone.utc).replace(second=0, microsecond=0, tzinfo=None)
+
+
+def name(minute: datetime) -> str:
+    """Return the minute as people type it: 2026-11-23T1205."""
+    return f"{minute.isoformat()[:13]}{minute:%M}"
+
+
+def topics_of_round(minute: datetime, topics: Sequence[str]) -> list[str]:
+    """Return the topics in the order of the minute's round, beginning with the minute's own."""
+    number, place = divmod((minute - _EPOCH) // MINUTE, len(topics))
+
+    def draw(topic: str) -> bytes:
+        return hashlib.sha256(f"{number} {topic}".encode()).digest()
+
+    shuffled = sorted(topics, key=draw)
+    return shuffled[place:] + shuffled[:place]
+
+
+def topic_of(minute: datetime, topics: Sequence[str]) -> str:
+    """Return the topic whose turn the minute is."""
+    return topics_of_round(minute, topics)[0]
+
+
+def minutes_of_same_topic(minute: datetime, topics: Sequence[str]) -> Iterator[datetime]:
+    """Give the minute, then without end the later ones of its topic: one a round."""
+    topic = topic_of(minute, topics)
+    first_of_round = minute - ((minute - _EPOCH) // MINUTE) % len(topics) * MINUTE
+    for number in itertools.count():
+        start = first_of_round + number * len(topics) * MINUTE
+        candidate = start + topics_of_round(start, topics).index(topic) * MINUTE
+        if candidate >= minute:
+            yield candidate

@@ -1,0 +1,110 @@
+"""What becomes of a task: its lines in the log, the reason of a failure beside the minute's files, and the end of the run."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+import luigi
+from luigi.rpc import RPCError
+from luigi.worker import TaskProcess
+
+from pipeline import log, minutes, settings
+from pipeline.errors import EndsRun, PipelineError
+
+TaskClass = TypeVar("TaskClass", bound=type[luigi.Task])
+
+
+def recorded(task_class: TaskClass) -> TaskClass:
+    """Have Luigi's events of the class's tasks recorded."""
+    for event, handler in (
+        (luigi.Event.DEPENDENCY_DISCOVERED, _discovered),
+        (luigi.Event.DEPENDENCY_PRESENT, _present),
+        (luigi.Event.START, _started),
+        (luigi.Event.PROCESSING_TIME, _done),
+        (luigi.Event.FAILURE, _failed),
+    ):
+        task_class.event_handler(event)(handler)
+    return task_class
+
+
+@contextlib.contextmanager
+def only_said(task: Any, what: str) -> Iterator[None]:
+    """Say in the log what goes wrong after the picture is stored: it cannot fail the minute any more."""
+    try:
+        yield
+    except (PipelineError, RPCError) as error:
+        _say(task, f"{what}: {error}")
+
+
+def show_status(task: Any, html: str) -> None:
+    """Show the HTML as the task's status in luigid's page, if the task runs in a Luigi worker."""
+    if task.set_status_message:
+        task.set_status_message(html)
+
+
+def _discovered(task: Any, requirement: Any) -> None:
+    log.set_up()
+
+
+def _present(task: Any) -> None:
+    log.set_up()
+    if task.task_family == "StoreImage":
+        _say(task, "stored already")
+        _forget_failure(task.timestamp)
+
+
+def _started(task: Any) -> None:
+    log.set_up()
+    _say(task, "started")
+
+
+def _done(task: Any, seconds: float) -> None:
+    _say(task, f"done in {seconds:.1f} s")
+    if task.task_family == "StoreImage":
+        _forget_failure(task.timestamp)
+
+
+def _failed(task: Any, error: BaseException) -> None:
+    log.set_up()
+    if log.is_made_anew(error):
+        _say(task, "waits: its photo is replaced")
+        return
+    reason = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+    _say(task, f"failed: {reason}")
+    _keep_failure(task, reason)
+    if isinstance(error, EndsRun):
+        _end_run()
+
+
+def _say(task: Any, state: str) -> None:
+    log.logger.info("%s %s %s", task.task_family, minutes.name(task.timestamp), state)
+
+
+def _keep_failure(task: Any, reason: str) -> None:
+    """Write the reason into the minute's `.error`, unless the minute is stored by now."""
+    store = settings.store()
+    now = datetime.now(timezone.utc)
+    line = f"{now:%Y-%m-%dT%H:%M:%SZ} {task.task_family}: {' '.join(reason.split())}\n"
+    try:
+        store.failure(task.timestamp).write(line, only_if=lambda: not store.picture(task.timestamp).exists())
+    except PipelineError as error:
+        _say(task, f"could not keep its failure: {error}")
+
+
+def _forget_failure(minute: datetime) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        Path(settings.store().failure(minute).path).unlink()
+
+
+def _end_run() -> None:
+    """Have the worker take no more work, by Luigi's own signal for it. Windows has none: there the tries go on."""
+    stop = getattr(signal, "SIGUSR1", None)
+    if stop and callable(signal.getsignal(stop)):
+        # With several workers a task runs in a child of the process that Luigi's worker lives in.
+        is_child = isinstance(multiprocessing.current_process(), TaskProcess)
+        os.kill(os.getppid() if is_child else os.getpid(), stop)

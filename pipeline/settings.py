@@ -1,0 +1,71 @@
+"""The knobs of luigi.cfg, read when they are needed and never while a module loads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import luigi
+from luigi.parameter import ParameterException
+
+from pipeline import unsplash as api
+from pipeline.errors import BadSettings
+from pipeline.storage import Store
+
+ALLOWED: dict[str, range | tuple[str, ...]] = {
+    "orientation": ("", "landscape", "portrait", "squarish"),
+    "content_filter": ("low", "high"),
+    "size": api.SIZES,
+    "photos_per_request": range(1, 31),
+}
+
+
+class TopicsParameter(luigi.Parameter):
+    """Words between commas; blanks, quotes and repeats are dropped."""
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        words = (part.strip(" \t\r\n[]\"'") for part in text.split(","))
+        return tuple(dict.fromkeys(word for word in words if word))
+
+    def serialize(self, topics: Sequence[str]) -> str:
+        return ", ".join(topics)
+
+
+class unsplash(luigi.Config):
+    """The section [unsplash]: what is asked of the API."""
+
+    topics = TopicsParameter(default=("history", "life", "wisdom", "art", "office", "nature"))  # type: ignore[arg-type]
+    photos_per_request = luigi.IntParameter(default=30)
+    orientation = luigi.Parameter(default="")
+    content_filter = luigi.Parameter(default="low")
+    size = luigi.Parameter(default="regular")
+    no_repeat_days = luigi.IntParameter(default=30)
+    report_downloads = luigi.BoolParameter(default=True, parsing=luigi.BoolParameter.EXPLICIT_PARSING)
+    requests_reserved = luigi.IntParameter(default=5)
+    app_name = luigi.Parameter(default="picture_a_minute")
+    answer_seconds = luigi.FloatParameter(default=60.0)
+
+
+class storage(luigi.Config):
+    """The section [storage]: where the pictures are kept."""
+
+    root = luigi.Parameter(default="data")
+
+
+def unsplash_settings() -> unsplash:
+    """Return the section [unsplash], checked; BadSettings names the knob and what it may be."""
+    try:
+        section = unsplash()
+    except (ValueError, ParameterException) as error:
+        raise BadSettings(f"[unsplash]: {str(error).rpartition(': ')[2]}: {error.__cause__}") from None
+    if not section.topics:
+        raise BadSettings("[unsplash] topics is empty: name at least one, such as nature")
+    for knob, allowed in ALLOWED.items():
+        if getattr(section, knob) not in allowed:
+            choices = "1 to 30" if isinstance(allowed, range) else ", ".join(word or "nothing" for word in allowed)
+            raise BadSettings(f"[unsplash] {knob} is {getattr(section, knob)!r}: use {choices}")
+    return section
+
+
+def store() -> Store:
+    """Return the files under ROOT; samples of the sandbox have a ROOT of their own below it and never pass for photos."""
+    root = Path(storage().root).expanduser()
+    return Store(root / "demo" if api.is_demo() else root)

@@ -1,0 +1,246 @@
+"""Where a minute's files live, and how they are written so that they survive a kill and a power cut.
+
+A file is written under another name in ROOT/.tmp, flushed to the disk, and renamed: under its own name it is whole or not
+there. Whether it may still take its place is decided under a lock of its folder, so that the files of a minute speak of one
+photo however many runs work on it. Where there are no such locks (Windows, some network mounts) the last of two runs at the
+same moment wins, with a whole file; where a folder cannot be flushed (Windows) a power cut may take back the last rename.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any
+
+import luigi
+
+from pipeline.errors import PhotoReplaced, RootUnusable, StorageFailed
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LITTER_SECONDS = 3600
+
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
+
+
+class Store:
+    """The files under one ROOT."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def metadata(self, minute: datetime) -> "Metadata":
+        """Return the minute's photo."""
+        return Metadata(self, minute, ".json")
+
+    def address(self, minute: datetime) -> "Address":
+        """Return the address of the minute's picture."""
+        return Address(self, minute, ".txt")
+
+    def picture(self, minute: datetime) -> "StoredFile":
+        """Return the minute's picture, as it was served."""
+        return StoredFile(self, minute, ".jpg")
+
+    def failure(self, minute: datetime) -> "StoredFile":
+        """Return the time and reason of the minute's last failure, one line."""
+        return StoredFile(self, minute, ".error")
+
+    def is_open(self, minute: datetime) -> bool:
+        """Tell whether the minute still wants a photo: none is filed for it, and it has no picture."""
+        return not (self.metadata(minute).exists() or self.picture(minute).exists())
+
+    def file_photos(self, photos: Mapping[datetime, Any]) -> None:
+        """File each photo under its minute, unless the minute has one by now: the first answer wins."""
+        for minute, photo in photos.items():
+            with contextlib.suppress(PhotoReplaced):
+                self.metadata(minute).write(json.dumps(photo) + "\n", only_if=partial(self.is_open, minute))
+
+    def given_photos(self, minute: datetime, days: int) -> set[str]:
+        """Return the ids of the photos given to any minute within so many days of this one; none for 0 days."""
+        near = (minute.date() + timedelta(days=distance) for distance in range(-days, days + 1)) if days > 0 else ()
+        given: set[str] = set()
+        for day in near:
+            with contextlib.suppress(OSError):
+                lines = (self.root / day.isoformat() / "given").read_text("ascii", "replace").splitlines()
+                given.update(line[5:] for line in lines)
+        return given
+
+    def note_given(self, photo_ids: Mapping[datetime, str]) -> None:
+        """Remember which photo a minute was given: a line each, in a file a day, so that looking back costs the same for ever."""
+        for day, entries in groupby(photo_ids.items(), key=lambda entry: entry[0].date()):
+            path = self.root / day.isoformat() / "given"
+            with failing_clearly():
+                before = path.read_bytes() if path.exists() else b""
+            with self.replacing(path) as file:
+                file.write(before + "".join(f"{minute:%H%M} {photo_id}\n" for minute, photo_id in entries).encode())
+
+    def drop_photo(self, minute: datetime, photo_id: str) -> None:
+        """Remove the minute's photo if it still is that one and not stored; the minute is open again."""
+        metadata, address = self.metadata(minute), self.address(minute)
+        with failing_clearly(), locked(metadata.folder):
+            if metadata.read().get("id") == photo_id and not self.picture(minute).exists():
+                for file in (address, metadata):
+                    Path(file.path).unlink(missing_ok=True)
+
+    def publish_latest(self, minute: datetime) -> None:
+        """Make the minute's picture ROOT/latest.jpg unless a later one is there: its file time says which minute it shows."""
+        latest, shown = self.root / "latest.jpg", minute.replace(tzinfo=timezone.utc).timestamp()
+        with failing_clearly(), locked(self.root):
+            if not latest.exists() or latest.stat().st_mtime <= shown:
+                with self._temporary_file() as file:
+                    _link_or_copy(self.picture(minute).path, file.name)
+                    os.replace(file.name, latest)
+                os.utime(latest, (shown, shown))
+
+    @contextlib.contextmanager
+    def replacing(self, path: Path, only_if: Callable[[], bool] = lambda: True) -> Iterator[IO[bytes]]:
+        """Lend a file that durably takes the path's place when the block ends well; PhotoReplaced unless `only_if` holds then."""
+        with self._temporary_file() as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _flush_folder(path.parent.parent)
+            with locked(path.parent):
+                if not only_if():
+                    raise PhotoReplaced("another run gave the minute another photo meanwhile")
+                os.replace(file.name, path)
+            _flush_folder(path.parent)
+
+    @contextlib.contextmanager
+    def _temporary_file(self) -> Iterator[IO[bytes]]:
+        """Lend a file that is gone afterwards unless it was renamed; clear away what killed runs left."""
+        folder = self.root / ".tmp"
+        with failing_clearly():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix="", delete=False) as file:
+                try:
+                    yield file
+                finally:
+                    file.close()
+                    Path(file.name).unlink(missing_ok=True)
+
+
+class StoredFile(luigi.LocalTarget):
+    """A file of a minute; an empty one counts as absent."""
+
+    def __init__(self, store: Store, minute: datetime, suffix: str) -> None:
+        self.store = store
+        self.folder = store.root / minute.date().isoformat()
+        super().__init__(str(self.folder / f"{minute:%H%M}{suffix}"))
+
+    def exists(self) -> bool:
+        try:
+            return os.path.getsize(self.path) > 0
+        except OSError:
+            return False
+
+    def replacing(self, only_if: Callable[[], bool] = lambda: True) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """Lend a file that takes this one's place, as Store.replacing does."""
+        return self.store.replacing(Path(self.path), only_if)
+
+    def write(self, text: str, only_if: Callable[[], bool] = lambda: True) -> None:
+        """Replace the content, as Store.replacing does."""
+        with self.replacing(only_if) as file:
+            file.write(text.encode())
+
+
+class Metadata(StoredFile):
+    """A photo as the API gave it, and what this project knows of it under the key `pipeline`; unreadable counts as absent."""
+
+    def exists(self) -> bool:
+        return bool(self.read())
+
+    def read(self) -> dict[str, Any]:
+        """Return the photo; nothing if there is none that can be read."""
+        try:
+            photo = json.loads(Path(self.path).read_bytes())
+            return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
+        except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            return {}
+
+
+class Address(StoredFile):
+    """One line, the address of the picture; it counts as absent unless it is one of the minute's photo."""
+
+    def __init__(self, store: Store, minute: datetime, suffix: str) -> None:
+        super().__init__(store, minute, suffix)
+        self._metadata = store.metadata(minute)
+
+    def exists(self) -> bool:
+        return bool(self.read())
+
+    def read(self) -> str:
+        """Return the address; nothing if there is none that can be read."""
+        try:
+            line = Path(self.path).read_text("ascii").rstrip("\n")
+        except (OSError, ValueError):
+            return ""
+        return line if line and line in self._metadata.read().get("urls", {}).values() else ""
+
+
+@contextlib.contextmanager
+def failing_clearly() -> Iterator[None]:
+    """Turn the system's errors into StorageFailed where another try may help, and RootUnusable where none can."""
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFailed if error.errno in _MAY_PASS else RootUnusable
+        raise kind(f"{error.filename or 'the disk'}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: for the moment of a rename only, never while anything is waited for."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename in the folder survive a power cut. Windows has no way to ask for it."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Give the file a second name in the target's place; where there are no hard links, copy it."""
+    os.unlink(target)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what is older than any run can be."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.stat().st_mtime < time.time() - LITTER_SECONDS:
+                    os.unlink(entry.path)

@@ -1,0 +1,76 @@
+"""A picture a minute, in three tasks.
+
+FetchMetadata asks Unsplash for photos of the minute's topic, and files one under its minute and one under each of the topic's
+next minutes that have none. ExtractUrl writes down where the picture of the minute's photo is. StoreImage stores it, if it is
+one whole JPEG. A minute whose picture is stored is complete: no run asks for it again.
+"""
+
+from datetime import datetime
+
+import luigi
+from luigi.util import requires
+
+from pipeline import gallery, jpeg, lookahead, quota, settings, unsplash
+from pipeline.errors import PhotoGone
+from pipeline.minutes import MinuteParameter
+from pipeline.outcomes import only_said, recorded, show_status
+from pipeline.storage import Address, Metadata, StoredFile
+
+
+@recorded
+class FetchMetadata(luigi.Task):
+    """File the minute's photo."""
+
+    timestamp = MinuteParameter()
+
+    def output(self) -> Metadata:
+        return settings.store().metadata(self.timestamp)
+
+    def run(self) -> None:
+        lookahead.fill_minutes(self.timestamp, settings.store(), settings.unsplash_settings())
+
+
+@recorded
+@requires(FetchMetadata)
+class ExtractUrl(luigi.Task):
+    """Write down the address of the minute's picture."""
+
+    timestamp: datetime
+
+    def output(self) -> Address:
+        return settings.store().address(self.timestamp)
+
+    def run(self) -> None:
+        photo = self.input().read()
+        address = unsplash.address_of(photo, settings.unsplash_settings().size)
+        self.output().write(f"{address}\n", only_if=lambda: self.input().read() == photo)
+
+
+@recorded
+@requires(ExtractUrl)
+class StoreImage(luigi.Task):
+    """Store the minute's picture; drop a photo that cannot be had, so that Luigi has the two tasks before make another."""
+
+    timestamp: datetime
+
+    def output(self) -> StoredFile:
+        return settings.store().picture(self.timestamp)
+
+    def run(self) -> None:
+        store, wanted = settings.store(), settings.unsplash_settings()
+        photo, address = store.metadata(self.timestamp).read(), self.input().read()
+        client = unsplash.client(wanted.answer_seconds)
+        try:
+            with self.output().replacing(only_if=lambda: self.input().read() == address) as file:
+                client.download(address, file)
+                picture = jpeg.picture(file)
+        except PhotoGone:
+            store.drop_photo(self.timestamp, photo["id"])
+            raise
+        with only_said(self, "latest.jpg"):
+            store.publish_latest(self.timestamp)
+        with only_said(self, "status in luigid"):
+            show_status(self, gallery.status_line(photo, picture))
+        with only_said(self, "download event"):
+            if wanted.report_downloads:
+                quota.report_download(store, client, photo["links"]["download_location"], wanted.requests_reserved)

@@ -1,0 +1,410 @@
+"""The Unsplash API and its pictures over HTTP: what may be fetched from where, and what each answer means.
+
+Nothing here knows Luigi, or where files live. The key goes into the Authorization header of requests to the API and nowhere
+else. Times are seconds.
+"""
+
+import functools
+import http.client
+import io
+import json
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitTimeout
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from typing import IO, Any, NamedTuple
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from pipeline.errors import (
+    BadAnswer,
+    BadSettings,
+    InvalidKey,
+    NoPhotos,
+    PhotoGone,
+    PipelineError,
+    QuotaExceeded,
+    RequestRefused,
+    Unavailable,
+)
+
+API_URL = "https://api.unsplash.com"
+DEMO_KEY = "DEMO_KEY"
+USER_AGENT = "picture-a-minute"
+SIZES = ("full", "regular", "small", "thumb")
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 20
+EVENT_SECONDS = 3
+MAX_REDIRECTS = 3
+MAX_ADDRESS_LENGTH = 2048
+MAX_JSON_BYTES = 8 * 2**20
+MAX_PICTURE_BYTES = 100 * 2**20
+
+_CHUNK_BYTES = 2**16
+_REASON_BYTES = 500
+_UNSPLASH = re.compile(r"https://([a-z0-9-]+\.)*unsplash\.com(:443)?([/?#][!-~]*)?", re.IGNORECASE)
+_API_URL = re.compile(r"(https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?)(/[!-~]*)?", re.IGNORECASE)
+_KEY = re.compile(r"[A-Za-z0-9_.~+/=-]+")
+_PHOTO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Photo = dict[str, Any]
+
+
+class Quota(NamedTuple):
+    """How many requests an hour the key has, and how many of them are left."""
+
+    limit: int
+    remaining: int
+
+
+def environment_value(name: str) -> str:
+    """Return the variable from the environment, else from `.env` in the working directory, else nothing."""
+    return os.environ.get(name) or _dotenv(os.path.abspath(".env")).get(name) or ""
+
+
+@functools.cache
+def _dotenv(path: str) -> Mapping[str, str | None]:
+    if not os.path.exists(path):
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        return dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise BadSettings(f".env cannot be read: {type(error).__name__}") from None
+
+
+def api_key() -> str:
+    """Return the key without blanks and quotes around it; what is no key is refused and not shown."""
+    key = environment_value("UNSPLASH_API_KEY").strip("\"' \t\r\n")
+    if not key:
+        raise InvalidKey(
+            "there is no key: write UNSPLASH_API_KEY=YOUR_KEY into .env (free at https://unsplash.com/developers), "
+            "or set UNSPLASH_API_KEY=DEMO_KEY for sample pictures without a network"
+        )
+    if not _KEY.fullmatch(key):
+        raise InvalidKey("UNSPLASH_API_KEY holds characters that no key has: copy it anew from https://unsplash.com/developers")
+    return key
+
+
+def is_demo() -> bool:
+    """Tell whether the key is that of the built-in sandbox."""
+    try:
+        return api_key() == DEMO_KEY
+    except PipelineError:
+        return False
+
+
+def client(answer_seconds: float) -> "Unsplash":
+    """Return the client that the environment asks for: the same one again, with its open connections, while that holds."""
+    key = api_key()
+    if key == DEMO_KEY:
+        from pipeline import sandbox
+
+        return _client(key, sandbox.ORIGIN, answer_seconds)
+    return _client(key, environment_value("UNSPLASH_API_URL") or API_URL, answer_seconds)
+
+
+@functools.lru_cache(maxsize=1)
+def _client(key: str, url: str, answer_seconds: float) -> "Unsplash":
+    return Unsplash(key, url, answer_seconds)
+
+
+class Unsplash:
+    """Ask the API with one key, and fetch the pictures that it names.
+
+    `quota` is what the last uncached answer said of the key, None before the first. An answer may take `answer_seconds`,
+    however slowly it drips.
+    """
+
+    def __init__(self, key: str, url: str = API_URL, answer_seconds: float = 60) -> None:
+        if not (parts := _API_URL.fullmatch(url)):
+            raise BadSettings("UNSPLASH_API_URL is no address: it looks like https://api.unsplash.com")
+        self.quota: Quota | None = None
+        self._key = key
+        self._url = url.rstrip("/")
+        self._own_origin = re.compile(re.escape(parts[1]) + r"([/?#][!-~]*)?", re.IGNORECASE)
+        self._timeout = (min(CONNECT_SECONDS, answer_seconds), min(READ_SECONDS, answer_seconds))
+        self._session = requests.Session()
+        self._session.headers = requests.structures.CaseInsensitiveDict(
+            {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        )
+        adapter = _SandboxAdapter() if key == DEMO_KEY else _DeadlineAdapter(answer_seconds)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+
+    def random_photos(
+        self, topic: str, count: int, *, size: str, orientation: str = "", content_filter: str = "low"
+    ) -> list[Photo]:
+        """Return up to `count` (1 to 30) different photos of the topic, for one request of the quota.
+
+        Photos of Unsplash+ (watermarked, another licence) are left out, and those that lack what the pipeline needs: an
+        address of this size that may be fetched, the credit, the address of the download event. NoPhotos if nothing matches.
+        """
+        query = {"query": topic, "count": count, "orientation": orientation, "content_filter": content_filter}
+        asked = urlencode({name: value for name, value in query.items() if value})
+        answer = _parsed(self._ask(f"{self._url}/photos/random?{asked}"))
+        if not isinstance(answer, list):
+            raise BadAnswer("Unsplash answered something else than a list of photos")
+        photos = {photo["id"]: photo for photo in answer if self._is_usable(photo, size)}
+        if not photos:
+            raise BadAnswer(f"Unsplash offered {len(answer)} photos of {topic!r}, and none that can be used")
+        return list(photos.values())[:count]
+
+    def may_fetch(self, address: object) -> bool:
+        """Tell whether a picture may come from there: https on unsplash.com and below, or the very origin of the API."""
+        return (
+            isinstance(address, str)
+            and len(address) <= MAX_ADDRESS_LENGTH
+            and bool(_UNSPLASH.fullmatch(address) or self._own_origin.fullmatch(address))
+        )
+
+    def download(self, address: str, file: IO[bytes]) -> None:
+        """Write the picture to the file as it is served.
+
+        PhotoGone if it cannot be had from there, Unavailable if the answer was cut or is an error that may pass.
+        """
+        for _ in range(1 + MAX_REDIRECTS):
+            if not self.may_fetch(address):
+                raise PhotoGone(f"a picture may not come from {address[:100]!r}")
+            with closing(self._get(address, _anonymously, {"Accept": "image/jpeg"})) as response:
+                if response.is_redirect:
+                    address = urljoin(address, response.headers["Location"])
+                    continue
+                if response.status_code in (404, 410):
+                    raise PhotoGone(f"the picture is gone: {response.status_code}")
+                if response.status_code != 200:
+                    raise Unavailable(f"the picture's host answered {response.status_code}")
+                if not response.raw.chunked and "Content-Length" not in response.headers:
+                    raise Unavailable("the picture came without a length, and might be cut")
+                for chunk in _chunks(response, MAX_PICTURE_BYTES, PhotoGone):
+                    file.write(chunk)
+                return
+        raise PhotoGone(f"the picture is behind more than {MAX_REDIRECTS} redirects")
+
+    def report_download(self, location: str) -> None:
+        """Request a photo's download_location exactly as given; give up after EVENT_SECONDS, name lookup included."""
+        if not self._own_origin.fullmatch(location):
+            raise BadAnswer("the address of the download event is not the API's")
+        outcome: Future[bytes] = Future()
+
+        def ask() -> None:
+            try:
+                outcome.set_result(self._ask(location))
+            except Exception as error:
+                outcome.set_exception(error)
+
+        threading.Thread(target=ask, name="download event", daemon=True).start()
+        try:
+            outcome.result(EVENT_SECONDS)
+        except WaitTimeout:
+            raise Unavailable(f"no answer within {EVENT_SECONDS} s") from None
+
+    def _is_usable(self, photo: object, size: str) -> bool:
+        try:
+            address, user, links = photo["urls"][size], photo["user"], photo["links"]  # type: ignore[index]
+            texts = (user["name"], user["username"], user["links"]["html"], links["html"], links["download_location"])
+            return (
+                bool(_PHOTO_ID.fullmatch(photo["id"]))  # type: ignore[index]
+                and all(isinstance(text, str) for text in texts)
+                and self.may_fetch(address)
+                and not is_of_unsplash_plus(address)
+            )
+        except (KeyError, TypeError):
+            return False
+
+    def _ask(self, address: str) -> bytes:
+        with closing(self._get(address, self._authorized, {"Accept": "application/json", "Accept-Version": "v1"})) as response:
+            self._note_quota(response.headers)
+            if response.status_code == 200:
+                return b"".join(_chunks(response, MAX_JSON_BYTES, BadAnswer))
+            raise self._refusal(response)
+
+    def _get(
+        self,
+        address: str,
+        authorize: Callable[[requests.PreparedRequest], requests.PreparedRequest],
+        headers: dict[str, str],
+    ) -> requests.Response:
+        """Send one request and return the answer's head: no redirect is followed, no cookie kept, no netrc read."""
+        try:
+            # An `auth` of our own keeps requests from reading netrc; the adapter, unlike the session, follows nothing.
+            request = self._session.prepare_request(requests.Request("GET", address, headers, auth=authorize))
+            options: dict[str, Any] = {**self._session.merge_environment_settings(request.url, {}, True, None, None)}
+            return self._session.get_adapter(address).send(request, timeout=self._timeout, **options)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _unavailable(address, error) from error
+
+    def _authorized(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Client-ID {self._key}"
+        return request
+
+    def _note_quota(self, headers: Mapping[str, str]) -> None:
+        """Remember the quota, unless the answer is from a cache: its figures are of another time."""
+        limit, remaining = headers.get("X-Ratelimit-Limit", ""), headers.get("X-Ratelimit-Remaining", "")
+        if limit.isdecimal() and remaining.isdecimal() and headers.get("Age", "0") == "0":
+            self.quota = Quota(int(limit[:9]), int(remaining[:9]))
+
+    def _refusal(self, response: requests.Response) -> PipelineError:
+        """Return the error that an answer other than 200 means. See docs/reliability.md for the table."""
+        status = response.status_code
+        try:
+            body = next(_chunks(response, MAX_JSON_BYTES, BadAnswer), b"")
+        except PipelineError:
+            body = b""
+        reason = body[:_REASON_BYTES].decode("utf-8", "replace").replace(self._key, "[key]")
+        if status == 401:
+            return InvalidKey(f"Unsplash does not take the key: check UNSPLASH_API_KEY in the environment or .env ({status})")
+        if status == 429 or (status == 403 and "rate limit exceeded" in reason.lower()):
+            return QuotaExceeded(self._quota_sentence())
+        if status == 404 and _is_error_list(body):
+            return NoPhotos(f"Unsplash answered {status}: {reason}")
+        if status in (408, 425) or status >= 500 or 300 <= status < 400:
+            return Unavailable(f"Unsplash answered {status}")
+        if 400 <= status < 500:
+            return RequestRefused(f"Unsplash answered {status}: {reason}")
+        return BadAnswer(f"Unsplash answered {status}")
+
+    def _quota_sentence(self) -> str:
+        next_hour = (datetime.now(timezone.utc) + timedelta(hours=1)).replace(minute=0)
+        used = f"{self.quota.limit - self.quota.remaining} of {self.quota.limit}" if self.quota else "all"
+        return f"{used} requests of this hour are used: more from about {next_hour:%H:%M} UTC"
+
+
+def address_of(photo: Photo, size: str) -> str:
+    """Return where the photo's picture of this size is."""
+    try:
+        return str(photo["urls"][size])
+    except (KeyError, TypeError):
+        raise PhotoGone(f"the photo has no picture of size {size!r}") from None
+
+
+def is_of_unsplash_plus(address: str) -> bool:
+    """Tell whether the picture is one of Unsplash+, by its host or its path."""
+    parts = urlsplit(address)
+    return (parts.hostname or "").startswith("plus.") or parts.path.startswith("/premium_photo-")
+
+
+def credit(photo: Photo, app_name: str) -> dict[str, str]:
+    """Return the credit that Unsplash asks for: its text, and the links of the photographer and of Unsplash."""
+
+    def referred(address: str) -> str:
+        return f"{address}{'&' if '?' in address else '?'}{urlencode({'utm_source': app_name, 'utm_medium': 'referral'})}"
+
+    return {
+        "text": f"Photo by {photo['user']['name']} on Unsplash",
+        "photographer": referred(photo["user"]["links"]["html"]),
+        "unsplash": referred("https://unsplash.com/"),
+    }
+
+
+def _anonymously(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _parsed(body: bytes) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        answer = json.loads(body.decode("utf-8-sig"), parse_constant=refuse)
+        json.dumps(answer, allow_nan=False)  # what cannot be written again (1e999, great depth) cannot be kept
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(f"Unsplash answered something else than JSON: {error}") from error
+    return answer
+
+
+def _is_error_list(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body)["errors"], list)
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return False
+
+
+def _chunks(response: requests.Response, most_bytes: int, too_long: type[PipelineError]) -> Iterator[bytes]:
+    """Give the body piece by piece, as served."""
+    received = 0
+    try:
+        for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+            received += len(chunk)
+            if received > most_bytes:
+                raise too_long(f"the answer is longer than {most_bytes:,} bytes")
+            yield chunk
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+        raise _unavailable(response.url, error) from error
+
+
+def _unavailable(address: str, error: BaseException) -> Unavailable:
+    """Return the error with the innermost reason: what urllib3 and requests wrap around it says no more."""
+    while error.__context__:
+        error = error.__context__
+    return Unavailable(f"{urlsplit(address).hostname}: {error}")
+
+
+class _DeadlineAdapter(HTTPAdapter):
+    """Give every answer, its head included, one deadline: a timeout of requests starts anew with every read."""
+
+    def __init__(self, answer_seconds: float) -> None:
+        super().__init__()
+        self._response_class = functools.partial(_DeadlineResponse, seconds=answer_seconds)
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
+        if "response_class" not in vars(pool.ConnectionCls):
+            pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": self._response_class})
+        return pool
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, seconds: float, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp, seconds))
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Read a socket until the deadline."""
+
+    def __init__(self, sock: socket.socket, file: io.BufferedReader, seconds: float) -> None:
+        self._socket = sock
+        self._file = file
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"no whole answer within {self._seconds:g} s")
+        self._socket.settimeout(min(READ_SECONDS, left))
+        return self._file.raw.readinto(buffer) or 0
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _SandboxAdapter(HTTPAdapter):
+    """Hand every request to the built-in sandbox: no socket is opened."""
+
+    def __init__(self) -> None:
+        from pipeline.sandbox import Sandbox
+
+        super().__init__()
+        self._sandbox = Sandbox()
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        status, headers, body = self._sandbox.answer(request.path_url, request.headers)
+        raw = urllib3.HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)
+        return self.build_response(request, raw)

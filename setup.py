@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from setuptools import setup
+
+setup(
+    name="picture-a-minute",
+    version="1.0.0",
+    description="A picture every minute: a Luigi pipeline that stores random Unsplash photos as files",
+    long_description=Path("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=["pipeline"],
+    python_requires=">=3.10",
+    install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2"],
+    extras_require={"test": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "ruff>=0.9", "types-requests>=2.32"]},
+    classifiers=[
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
+)

@@ -1,0 +1,99 @@
+"""One real server, real files, real `luigi` processes: what the tests stand on."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import sandbox
+
+REPOSITORY = Path(__file__).parent.parent
+KEY = "test-key-0123456789-abcdefghijklmnopqrstuvw"
+
+QUICK = {
+    "retry_delay": "0.1",
+    "wait_interval": "0.02",
+    "stable_done_cooldown_secs": "0",
+}
+
+
+class Project:
+    """A folder with a luigi.cfg, in which `luigi` and `python -m pipeline` are run as a person would."""
+
+    def __init__(self, folder: Path, api_url: str) -> None:
+        self.folder = folder
+        self.root = folder / "data"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("UNSPLASH_", "LUIGI_"))},
+            "UNSPLASH_API_KEY": KEY,
+            "UNSPLASH_API_URL": api_url,
+            "PYTHONWARNINGS": "error",
+        }
+        self.configure(**QUICK)
+
+    def configure(self, **settings: str) -> None:
+        """Write the shipped luigi.cfg with other values for these settings, whatever their section."""
+        path = self.folder / "luigi.cfg"
+        text = (path if path.exists() else REPOSITORY / "luigi.cfg").read_text()
+        for name, value in settings.items():
+            text, count = re.subn(rf"(?m)^{name} =.*$", f"{name} = {value}", text)
+            if not count:
+                text = text.replace("[scheduler]\n", f"[scheduler]\n{name} = {value}\n")
+        path.write_text(text)
+
+    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start a command of the virtual environment's Python in the folder."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the virtual environment's Python to its end."""
+        process = self.start(*command, **environment)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def store(self, timestamp: str, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run a minute with the local scheduler."""
+        command = (
+            "luigi",
+            "--module",
+            "pipeline",
+            "StoreImage",
+            "--local-scheduler",
+            "--timestamp",
+            timestamp,
+            *options,
+        )
+        return self.run(*command, **environment)
+
+    def files(self) -> set[str]:
+        """Return the names of all files under ROOT, as `2026-11-23/1205.jpg`."""
+        return {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def server() -> Iterator[sandbox.Server]:
+    """Serve the sandbox on a free port; its address is `server.sandbox.origin`."""
+    with sandbox.server(0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def project(tmp_path: Path, server: sandbox.Server) -> Project:
+    """Return a project folder whose API is the sandbox's server."""
+    return Project(tmp_path, server.sandbox.origin)
