@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random, SystemRandom
 from typing import Any, NamedTuple
 
-ORIGIN = "https://sandbox.invalid"
+ORIGIN = "https://sandbox.invalid"  # a name reserved never to exist
 WRONG_KEY = "WRONG_KEY"
 UNMATCHED_QUERY = "nothing"
 MOST_PHOTOS = 30
@@ -387,7 +387,7 @@ def drawing(photo_id: str, width: int) -> bytes:
     colours = palette(photo_id)
 
     sky = Image.new("RGB", (1, 2), colours.horizon)
-    sky.putpixel((0, 0), _mixed(colours.sky, colours.sky, 0))
+    sky.paste(colours.sky, (0, 0, 1, 1))
     image = sky.resize((1, down), Image.Resampling.BILINEAR, box=(0, 0.5, 1, 2)).resize((across, down))
     draw = ImageDraw.Draw(image)
     sun = (across * drawn.uniform(0.15, 0.85), down * drawn.uniform(0.14, 0.34))

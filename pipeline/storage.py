@@ -13,8 +13,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as time_of_day
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import IO, Any
 import luigi
 
 from pipeline.errors import PhotoReplaced, RootUnusable, StorageFailed
+from pipeline.minutes import MINUTE
 
 try:
     import fcntl
@@ -31,6 +33,7 @@ except ImportError:  # Windows
 
 LITTER_SECONDS = 3600
 
+_NAMES = [f"{hour:02}{minute:02}" for hour in range(24) for minute in range(60)]
 _MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
 
 
@@ -56,9 +59,57 @@ class Store:
         """Return the time and reason of the minute's last failure, one line."""
         return StoredFile(self, minute, ".error")
 
+    def reason(self, minute: datetime) -> str:
+        """Return why the minute failed last, without the time; nothing if it did not."""
+        try:
+            return Path(self.failure(minute).path).read_text("utf-8", "replace").partition(" ")[2].strip()
+        except OSError:
+            return ""
+
+    def stored_names(self, day: date) -> set[str]:
+        """Return the day's minutes that have a picture, as `1205`."""
+        try:
+            with os.scandir(self.root / day.isoformat()) as entries:
+                return {entry.name[:4] for entry in entries if entry.name[4:] == ".jpg" and entry.stat().st_size}
+        except OSError:
+            return set()
+
+    def missing_minutes(self, start: datetime, stop: datetime) -> list[datetime]:
+        """Return the minutes from start to before stop that have no picture: one listing a day, however many there are."""
+        missing = []
+        for day in range((stop - start).days + 2):
+            midnight = datetime.combine(start.date(), time_of_day.min) + timedelta(days=day)
+            if midnight < stop:
+                stored = self.stored_names(midnight.date())
+                first, last = max(start, midnight), min(stop, midnight + timedelta(days=1))
+                begin, end = (first - midnight) // MINUTE, -((midnight - last) // MINUTE)
+                missing += [midnight + number * MINUTE for number in range(begin, end) if _NAMES[number] not in stored]
+        return missing
+
+    def complete(self, asked: Iterable[datetime]) -> list[datetime]:
+        """Return those of the minutes that have a picture."""
+        days: dict[date, set[str]] = {}
+        complete = []
+        for minute in asked:
+            day = minute.date()
+            if day not in days:
+                days[day] = self.stored_names(day)
+            if _NAMES[minute.hour * 60 + minute.minute] in days[day]:
+                complete.append(minute)
+        return complete
+
+    def oldest_minute(self) -> datetime | None:
+        """Return the first minute that has a picture."""
+        days = sorted(entry.name for entry in self.root.glob("????-??-??"))
+        for name in days:
+            day = date.fromisoformat(name)
+            if stored := self.stored_names(day):
+                return datetime.combine(day, datetime.strptime(min(stored), "%H%M").time())
+        return None
+
     def is_open(self, minute: datetime) -> bool:
         """Tell whether the minute still wants a photo: none is filed for it, and it has no picture."""
-        return not (self.metadata(minute).exists() or self.picture(minute).exists())
+        return not (self.picture(minute).exists() or self.metadata(minute).exists())
 
     def file_photos(self, photos: Mapping[datetime, Any]) -> None:
         """File each photo under its minute, unless the minute has one by now: the first answer wins."""

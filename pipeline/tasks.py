@@ -5,6 +5,7 @@ next minutes that have none. ExtractUrl writes down where the picture of the min
 one whole JPEG. A minute whose picture is stored is complete: no run asks for it again.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import luigi
@@ -52,6 +53,11 @@ class StoreImage(luigi.Task):
     """Store the minute's picture; drop a photo that cannot be had, so that Luigi has the two tasks before make another."""
 
     timestamp: datetime
+
+    @classmethod
+    def bulk_complete(cls, minutes: Iterable[datetime]) -> list[datetime]:
+        """Return the minutes that are complete: what RangeByMinutes asks."""
+        return settings.store().complete(minutes)
 
     def output(self) -> StoredFile:
         return settings.store().picture(self.timestamp)

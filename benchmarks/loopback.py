@@ -1,0 +1,220 @@
+"""The world of the benchmarks on 127.0.0.1: an nginx that answers as the API and serves pictures, and the installed project.
+
+The server is another process, and cheap, so that what is measured is the client. Every answer holds other photos.
+"""
+
+import contextlib
+import io
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from pipeline import sandbox
+
+PROJECT = Path(__file__).resolve().parent.parent
+PEERS = PROJECT / "benchmarks" / "peers"
+VIRTUAL_ENVIRONMENT = PROJECT / "build" / "benchmarks" / "venv"
+
+PICTURES = 10
+PICTURE_BYTES = 200_000
+PHOTO_BYTES = 5_000
+
+_ORIGIN, _ID = "http://origin.invalid", "IDOFANSWER"
+
+_CONFIGURATION = """
+{modules}
+daemon off;
+error_log stderr error;
+pid {folder}/pid;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    server_tokens off;
+    default_type application/json;
+    types {{ image/jpeg jpg; }}
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    map $request_id $answer_id {{ "~^(?<first>.{{9}})" $first; }}
+    split_clients $uri $picture {{ {shares} }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        root {folder};
+        location = /photos/random {{ {random} }}
+        location ~ ^/photos/.+/download$ {{ {download} }}
+        location ~ ^/photo- {{ {photo} }}
+        location = /answer {{
+            internal;
+            add_header X-Ratelimit-Limit 5000;
+            add_header X-Ratelimit-Remaining 4999;
+            sub_filter_types application/json;
+            sub_filter_once off;
+            sub_filter {origin_mark} http://127.0.0.1:{port};
+            sub_filter {id_mark} $answer_id;
+            try_files /answer.json =404;
+        }}
+        location = /event {{
+            internal;
+            add_header X-Ratelimit-Limit 5000;
+            add_header X-Ratelimit-Remaining 4998;
+            return 200 '{{"url":"http://127.0.0.1:{port}/photo-0"}}';
+        }}
+        location ~ ^/pictures/ {{ internal; }}
+    }}
+}}
+"""
+
+
+class Server(NamedTuple):
+    """A server that runs: what UNSPLASH_API_URL is, and one word on what it is."""
+
+    url: str
+    kind: str
+
+
+@contextlib.contextmanager
+def server(latency_seconds: float = 0) -> Iterator[Server]:
+    """Run nginx, or the project's sandbox where nginx is not installed, for the length of the block.
+
+    Each answer waits `latency_seconds`, for which nginx needs its echo module; RuntimeError without it.
+    """
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, port = Path(temporary), _free_port()
+        if program:
+            kind = "nginx"
+            folder.chmod(0o755)  # nginx that root starts reads as another user
+            _prepare(folder)
+            (folder / "nginx.conf").write_text(_configuration(folder, port, latency_seconds))
+            command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+        elif latency_seconds:
+            raise RuntimeError("latency needs nginx with its echo module (Debian: libnginx-mod-http-echo)")
+        else:
+            kind = "sandbox (install nginx for a cheaper server)"
+            serve = f"from pipeline import sandbox; sandbox.server({port}, hourly_limit=10**9).serve_forever()"
+            command = [sys.executable, "-c", serve]
+        with subprocess.Popen(command, cwd=PROJECT) as process:
+            try:
+                _wait_for(port, process)
+                yield Server(f"http://127.0.0.1:{port}", kind)
+            finally:
+                process.terminate()
+
+
+def install() -> Path:
+    """Install the project as its user would, compiled, into a virtual environment of its own; return that one's bin folder."""
+    programs = VIRTUAL_ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
+    if not VIRTUAL_ENVIRONMENT.exists():
+        subprocess.run([sys.executable, "-m", "venv", VIRTUAL_ENVIRONMENT], check=True)
+    pip = [programs / "python", "-m", "pip", "--quiet", "install", "--compile"]
+    with tempfile.TemporaryDirectory() as temporary:
+        # From a copy: setuptools keeps what it built, and would install modules that are gone from the project.
+        source = Path(temporary)
+        shutil.copytree(PROJECT / "pipeline", source / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("setup.py", "pyproject.toml", "README.md"):
+            shutil.copy(PROJECT / name, source)
+        subprocess.run([*pip, source], check=True, env=environment())
+        subprocess.run([*pip, "--force-reinstall", "--no-deps", source], check=True, env=environment())
+    return programs
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return a user's plain environment: nothing that keeps Python from compiling, no proxies, no certificates of this machine."""
+    kept = ("PATH", "HOME", "LANG", "SYSTEMROOT", "PIP_CERT", "PIP_INDEX_URL", "PIP_FIND_LINKS")
+    return {name: os.environ[name] for name in kept if name in os.environ} | variables
+
+
+def _configuration(folder: Path, port: int, latency_seconds: float) -> str:
+    module = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
+    picture = "/pictures/$picture.jpg"
+    if latency_seconds:
+        if not module.exists():
+            raise RuntimeError("latency needs nginx's echo module (Debian: libnginx-mod-http-echo)")
+
+        def then(target: str) -> str:
+            return f"echo_sleep {latency_seconds}; echo_exec {target};"
+    else:
+
+        def then(target: str) -> str:
+            return f"rewrite ^ {target} last;"
+
+    return _CONFIGURATION.format(
+        modules=f"load_module {module};" if latency_seconds else "",
+        folder=folder,
+        port=port,
+        shares=" ".join(f"{100 / PICTURES:.2f}% {number};" for number in range(PICTURES - 1)) + f" * {PICTURES - 1};",
+        random=then("/answer"),
+        download=then("/event"),
+        photo=then(picture),
+        origin_mark=_ORIGIN,
+        id_mark=_ID,
+    )
+
+
+def _prepare(folder: Path) -> None:
+    (folder / "pictures").mkdir()
+    for number in range(PICTURES):
+        (folder / "pictures" / f"{number}.jpg").write_bytes(_picture(number))
+    (folder / "answer.json").write_text(json.dumps(_answer(), ensure_ascii=False, separators=(",", ":")), "utf-8")
+
+
+def _picture(seed: int) -> bytes:
+    """Return a JPEG 1080 pixels wide of about PICTURE_BYTES: a gradient under as much noise as it takes."""
+    size = (1080, 720 if seed % 3 else 1350)
+    source = random.Random(seed)
+    gradient = Image.merge("RGB", [Image.linear_gradient("L").rotate(90 * source.randrange(4)).resize(size) for _ in "RGB"])
+    grains = Image.frombytes("L", (size[0] // 2, size[1] // 2), source.randbytes(size[0] // 2 * (size[1] // 2)))
+    noise = Image.merge("RGB", [grains.resize(size, Image.Resampling.BICUBIC)] * 3)
+    low, high = 0.0, 1.0
+    for _ in range(7):
+        share = (low + high) / 2
+        buffer = io.BytesIO()
+        Image.blend(gradient, noise, share).save(buffer, "JPEG", quality=80)
+        low, high = (low, share) if buffer.tell() > PICTURE_BYTES else (share, high)
+    return buffer.getvalue()
+
+
+def _answer() -> list[dict[str, object]]:
+    """Return 30 photos as the API words them, PHOTO_BYTES each; the server writes a new id and its own address into each answer."""
+    photos: list[dict[str, object]] = []
+    drawer = sandbox.Sandbox(_ORIGIN)
+    while len(photos) < 30:
+        for photo in json.loads(drawer.answer("/photos/random?count=30&query=art", {"Authorization": "Client-ID none"}).body):
+            if not sandbox.is_premium(photo["id"]) and len(photos) < 30:
+                text = json.dumps(photo).replace(photo["id"], f"{_ID}{len(photos):02d}")
+                whole = json.loads(text) | {"tags": []}
+                while len(json.dumps(whole)) < PHOTO_BYTES:
+                    whole["tags"].append({"type": "search", "title": f"sample {len(whole['tags'])}"})
+                photos.append(whole)
+    return photos
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with exit code {process.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError("the server does not listen")

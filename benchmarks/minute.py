@@ -1,0 +1,110 @@
+"""What a minute costs: the CPU of a whole run, side by side with a bare requests script, as medians of paired processes.
+
+    python benchmarks/minute.py [--runs 21]
+
+Every process does a minute's work against the same loopback server, whose own CPU is not counted. The project's run is the
+whole of it: one API request for 30 photos, their filing, the picture checked and thumbnailed, files and folders synced, the
+download event. The bare script asks, takes the first address, fetches the picture and writes it.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import loopback
+
+MINUTE = "2026-11-23T1205"
+
+
+class Peer(NamedTuple):
+    """A way to do a minute's work: its command, and what is done, unmeasured, before each run."""
+
+    name: str
+    command: list[str]
+    prepare: Callable[[], None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=21, help="runs of each peer (21)")
+    runs = parser.parse_args().runs
+    programs = loopback.install()
+    with loopback.server() as server, tempfile.TemporaryDirectory() as temporary:
+        variables = loopback.environment(UNSPLASH_API_URL=server.url, UNSPLASH_API_KEY="benchmark", PYTHONPATH=str(loopback.PEERS))
+        folder = Path(temporary)
+        costs = measured(peers(programs, folder), folder, variables, runs)
+    print(f"Server: {server.kind}. {runs} runs each, in turns. Python {sys.version.split()[0]}, {os.cpu_count()} cores.\n")
+    print("| a minute's work, whole process | CPU, median | least | of bare |")
+    print("|---|---|---|---|")
+    bare = next(iter(costs.values()))
+    for name, seconds in costs.items():
+        ratio = statistics.median(one / other for one, other in zip(seconds, bare, strict=True))
+        print(f"| {name} | {statistics.median(seconds) * 1000:.0f} ms | {min(seconds) * 1000:.0f} ms | {ratio:.2f} |")
+
+
+def peers(programs: Path, folder: Path) -> list[Peer]:
+    """Return what is compared, the bare script first."""
+    data, filed = folder / "data", folder / "filed"
+    luigi = [str(programs / "luigi"), "--local-scheduler", "--module"]
+    minute = ["--timestamp", MINUTE]
+
+    def begin_empty() -> None:
+        shutil.rmtree(data, ignore_errors=True)
+        (folder / "luigi.cfg").unlink(missing_ok=True)
+
+    def begin_with_settings() -> None:
+        begin_empty()
+        shutil.copy(loopback.PROJECT / "luigi.cfg", folder)
+
+    def begin_filed() -> None:
+        begin_with_settings()
+        if filed.exists():
+            shutil.copytree(filed, data)
+
+    def begin_after_a_run() -> None:
+        """Leave what a run has filed: the metadata of the next minutes of its topic."""
+        begin_filed()
+
+    return [
+        Peer("bare requests script", [str(programs / "python"), str(loopback.PEERS / "bare_minute.py"), str(folder)], begin_empty),
+        Peer("**this project**", [*luigi, "pipeline", "StoreImage", *minute], begin_with_settings),
+        Peer("plain Luigi, three tasks, nothing checked", [*luigi, "plain_luigi", "StoreImage", *minute], begin_empty),
+        Peer("Luigi doing nothing", [*luigi, "plain_luigi", "Nothing"], begin_empty),
+    ]
+
+
+def measured(compared: list[Peer], folder: Path, variables: dict[str, str], runs: int) -> dict[str, list[float]]:
+    """Return the CPU seconds of each run of each peer, in turns; a first round compiles and warms up and is not counted."""
+    costs: dict[str, list[float]] = {peer.name: [] for peer in compared}
+    for round_number in range(runs + 1):
+        for peer in compared:
+            peer.prepare()
+            seconds = cpu_seconds(peer, folder, variables)
+            if round_number:
+                costs[peer.name].append(seconds)
+    return costs
+
+
+def cpu_seconds(peer: Peer, folder: Path, variables: dict[str, str]) -> float:
+    """Run the peer and return the CPU seconds, of user and system, of its process and that one's children."""
+    with open(folder / "output", "w+b") as output:
+        process = subprocess.Popen(peer.command, cwd=folder, env=variables, stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            sys.exit(f"{peer.name} ended with exit code {process.returncode}:\n{output.read().decode(errors='replace')}")
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    main()

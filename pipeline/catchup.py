@@ -1,0 +1,252 @@
+"""Store what is missing: slices of minutes that share one answer of the API, side by side in processes.
+
+A slice is at most as many minutes of one topic as an answer has photos. Each is an ordinary Luigi run with one worker, so that
+the tasks stay those of a single minute, every scheduler small, and no answer is fetched twice. A minute that fails has its next
+try in the next round, among other slices; neighbours that are stored are not tried again.
+"""
+
+import argparse
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import luigi
+from luigi.scheduler import Scheduler
+from luigi.worker import Worker
+
+from pipeline import log, minutes, quota, settings
+from pipeline.errors import BadTimestamp, EndsRun, QuotaExceeded
+from pipeline.minutes import MINUTE
+from pipeline.storage import Store
+from pipeline.tasks import StoreImage
+
+ROUNDS = 3
+LEFT_ALONE = 5 * MINUTE
+REACH = timedelta(days=7)
+SECONDS_BETWEEN_LINES = 5
+STOPPED = 130
+TASK_FAILED = 30
+
+_SPAN_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+class Slice(NamedTuple):
+    """Minutes that are stored by one Luigi run; those with `asks` need one answer of the API first."""
+
+    minutes: tuple[datetime, ...]
+    asks: bool
+
+
+class Outcome(NamedTuple):
+    """What became of a slice: pictures stored, reasons of failures, and what ends the whole catch-up, if anything does."""
+
+    stored: int
+    failures: dict[datetime, str]
+    end: EndsRun | None
+
+
+def slices(missing: Sequence[datetime], store: Store, topics: Sequence[str], most: int) -> list[Slice]:
+    """Return the missing minutes as slices, the newest first."""
+    ready = [minute for minute in missing if store.metadata(minute).exists()]
+    made = [Slice(tuple(ready[start : start + most]), asks=False) for start in range(0, len(ready), most)]
+    of_topic: dict[str, list[datetime]] = {}
+    for minute in sorted(set(missing).difference(ready)):
+        of_topic.setdefault(minutes.topic_of(minute, topics), []).append(minute)
+    for waiting in of_topic.values():
+        made += [Slice(part, asks=True) for part in _parts(waiting, most)]
+    return sorted(made, key=lambda each: (not each.asks, each.minutes[-1]), reverse=True)
+
+
+def _parts(waiting: Sequence[datetime], most: int) -> Iterator[tuple[datetime, ...]]:
+    """Cut the minutes, oldest first, into parts that one answer's look-ahead reaches."""
+    start = 0
+    for end in range(1, len(waiting) + 1):
+        if end == len(waiting) or end - start == most or waiting[end] - waiting[start] > REACH:
+            yield tuple(waiting[start:end])
+            start = end
+
+
+def store_slice(work: Slice) -> Outcome:
+    """Run the slice's minutes, one try each."""
+    ends: list[EndsRun] = []
+
+    def note(task: Any, error: BaseException) -> None:
+        if isinstance(error, EndsRun):
+            ends.append(error)
+
+    luigi.Task.event_handler(luigi.Event.FAILURE)(note)
+    store = settings.store()
+    try:
+        tried = list(work.minutes[:1] if work.asks else work.minutes)
+        _build(tried)
+        if work.asks and not ends:
+            # The first minute's answer has given the others their photos: those it had none for wait for the next round.
+            tried += (others := [minute for minute in work.minutes[1:] if store.metadata(minute).exists()])
+            _build(others)
+    finally:
+        luigi.Task.remove_event_handler(luigi.Event.FAILURE, note)
+    failed = [minute for minute in tried if not store.picture(minute).exists()]
+    return Outcome(len(tried) - len(failed), {minute: store.reason(minute) for minute in failed}, next(iter(ends), None))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `python -m pipeline catch-up`."""
+    parser.add_argument("--since", type=_span, default=_span("24h"), help="how far back: 90m, 24h, 7d (default: 24h)")
+    parser.add_argument("--start", type=_minute, help="first minute, in place of --since")
+    parser.add_argument("--stop", type=_minute, help="first minute left alone (default: 5 minutes ago)")
+    parser.add_argument("--limit", type=int, help="store so many minutes at most, the newest")
+    parser.add_argument("--workers", type=int, default=8, help="processes side by side (default: 8)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Store what is missing; return 0 only if nothing is missing any more."""
+    log.set_up()
+    log.logger.setLevel("WARNING")
+    store, now = settings.store(), minutes.present_minute()
+    stop = options.stop or now - LEFT_ALONE
+    start = options.start or max(now - options.since, store.oldest_minute() or now)
+    missing = store.missing_minutes(start, stop)
+    chosen = missing[-options.limit :] if options.limit else missing
+    progress = Progress(len(chosen), store)
+    try:
+        end = _store_all(chosen, store, options.workers, progress)
+    except KeyboardInterrupt:
+        progress.close("stopped")
+        return STOPPED
+    progress.close(str(end) if end else "done")
+    return 0 if progress.stored == len(missing) else TASK_FAILED
+
+
+def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress: "Progress") -> EndsRun | None:
+    """Store the minutes, round after round, while a round stores anything; return what ended it before its time, if so."""
+    wanted = settings.unsplash_settings()
+    end: EndsRun | None = None
+    with ProcessPoolExecutor(workers, initializer=_begin_process, initargs=(os.getpid(),)) as pool:
+        for _ in range(ROUNDS):
+            before = progress.stored
+            queue = deque(slices(missing, store, wanted.topics, wanted.photos_per_request))
+            running: set[Future[Outcome]] = set()
+            try:
+                while queue or running:
+                    while queue and len(running) < workers:
+                        running.add(pool.submit(store_slice, queue.popleft()))
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for outcome in (future.result() for future in done):
+                        progress.add(outcome)
+                        if outcome.end:
+                            end = outcome.end
+                            # With the quota used up, what has its photo already goes on.
+                            queue = deque(work for work in queue if not work.asks and isinstance(end, QuotaExceeded))
+            except KeyboardInterrupt:
+                _end_slices()
+                raise
+            missing = [minute for minute in missing if not store.picture(minute).exists()]
+            if end or not missing or progress.stored == before:
+                break
+    return end
+
+
+class _OneTry:
+    """Make Luigi's scheduler and worker for a slice: a failed task does not wait in it for another try."""
+
+    def create_local_scheduler(self) -> Scheduler:
+        return Scheduler(prune_on_get_work=True, record_task_history=False, retry_count=1)
+
+    def create_worker(self, scheduler: Scheduler, worker_processes: int, assistant: bool = False) -> Worker:
+        return Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, keep_alive=False)
+
+
+def _build(tried: Sequence[datetime]) -> None:
+    if tried:
+        tasks = [StoreImage(timestamp=minute) for minute in tried]
+        luigi.build(tasks, worker_scheduler_factory=_OneTry(), local_scheduler=True, workers=1)
+
+
+def _begin_process(parent: int) -> None:
+    """Leave Ctrl-C to the parent, which ends the slices; and end with the parent, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    parent_process = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent_process:
+            parent_process.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _end_slices() -> None:
+    """Have every slice end after the picture that it is at, by Luigi's own signal for it."""
+    if hasattr(signal, "SIGUSR1"):
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGUSR1)
+
+
+class Progress:
+    """What is done so far: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, total: int, store: Store) -> None:
+        self.stored = 0
+        self.failures: dict[datetime, str] = {}
+        self._total = total
+        self._store = store
+        self._began = self._said = time.monotonic()
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            tqdm.monitor_interval = 0  # its thread would be there when processes are forked
+            self._bar = tqdm(total=total, unit="picture", smoothing=0.1)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a slice's outcome."""
+        self.stored += outcome.stored
+        self.failures |= outcome.failures
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._rest())
+            self._bar.update(outcome.stored)
+        elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            self._say("going on")
+
+    def close(self, state: str) -> None:
+        """Say how it ended, with the reason of every failure."""
+        if self._bar is not None:
+            self._bar.close()
+        for minute, reason in sorted(self.failures.items()):
+            if not self._store.picture(minute).exists():
+                print(f"{minutes.name(minute)} failed: {reason}", file=sys.stderr)
+        self._say(state)
+
+    def _say(self, state: str) -> None:
+        rate = self.stored / max(time.monotonic() - self._began, 0.001)
+        print(f"{state}: {self.stored} of {self._total} missing stored, {rate:.0f}/s, {self._rest()}", file=sys.stderr)
+
+    def _rest(self) -> str:
+        reading = quota.reading_of_this_hour(self._store)
+        left = f"{reading.remaining} of {reading.limit} requests left" if reading else "quota not known"
+        return f"{len(self.failures)} failed, {left}"
+
+
+def _minute(text: str) -> datetime:
+    try:
+        return minutes.MinuteParameter().parse(text)
+    except BadTimestamp as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _span(text: str) -> timedelta:
+    if not (parts := re.fullmatch(r"(\d{1,5})([mhd])", text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no span: write 90m, 24h or 7d")
+    return timedelta(**{_SPAN_UNITS[parts[2]]: int(parts[1])})
