@@ -25,13 +25,12 @@ from luigi.worker import Worker
 
 from pipeline import log, minutes, quota, settings
 from pipeline.errors import BadTimestamp, EndsRun, QuotaExceeded
-from pipeline.minutes import MINUTE
+from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
 from pipeline.tasks import StoreImage
 
 ROUNDS = 3
 LEFT_ALONE = 5 * MINUTE
-REACH = timedelta(days=7)
 SECONDS_BETWEEN_LINES = 5
 STOPPED = 130
 TASK_FAILED = 30

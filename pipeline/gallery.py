@@ -14,7 +14,8 @@ def credit_html(photo: Photo) -> str:
 
 def status_line(photo: Photo, picture: Picture) -> str:
     """Return what luigid's page shows of a stored picture: it renders HTML."""
-    return f"{credit_html(photo)} · {picture.width} × {picture.height}, {picture.length / 1000:.0f} kB · {link(photo['links']['html'], 'photo')}"
+    size = f"{picture.width} × {picture.height}, {picture.length / 1000:.0f} kB"
+    return f"{credit_html(photo)} · {size} · {link(photo['links']['html'], 'photo')}"
 
 
 def link(address: str, text: str) -> str:

@@ -7,34 +7,26 @@ from pipeline import log, minutes, quota, unsplash
 from pipeline.errors import NoPhotos
 from pipeline.settings import unsplash as Settings
 from pipeline.storage import Store, locked
+from pipeline.unsplash import credit
 
 
 def fill_minutes(minute: datetime, store: Store, settings: Settings) -> None:
-    """Ask once for photos of the minute's topic; file one under it and one under each of the topic's next minutes without one."""
+    """Ask once for photos of the minute's topic; file one under it, and one under each of the topic's next that has none."""
     topic, photos = _photos_for(minute, store, settings)
-    count = settings.photos_per_request
-    # Minutes that have theirs are passed over, but not for ever: twice the reach of one answer is far enough.
-    near = islice(minutes.minutes_of_same_topic(minute, settings.topics), 2 * count)
-    wanting = list(islice((each for each in near if store.is_open(each)), count))
+    same_topic = minutes.minutes_of_same_topic(minute, settings.topics)
+    wanting = islice((each for each in same_topic if store.is_open(each)), settings.photos_per_request)
     with locked(store.root):
-        given = store.given_photos(wanting[0], settings.no_repeat_days)
+        given = store.given_photos(minute, settings.no_repeat_days)
         fresh = [photo for photo in photos if photo["id"] not in given]
         chosen = dict(zip(wanting, fresh or photos, strict=False))
         store.note_given({each: photo["id"] for each, photo in chosen.items()})
     if not fresh:
         log.logger.warning("every photo on offer for %r was given within %d days: repeats", topic, settings.no_repeat_days)
     fetched_at = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    known = {"topic": topic, "fetched_at": fetched_at}
     store.file_photos(
         {
-            each: photo
-            | {
-                "pipeline": {
-                    "topic": topic,
-                    "minute": minutes.name(each),
-                    "fetched_at": fetched_at,
-                    "credit": unsplash.credit(photo, settings.app_name),
-                }
-            }
+            each: {**photo, "pipeline": {**known, "minute": minutes.name(each), "credit": credit(photo, settings.app_name)}}
             for each, photo in chosen.items()
         }
     )

@@ -5,7 +5,6 @@ topic once a round, and the same on every machine and at every run.
 """
 
 import hashlib
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
@@ -17,6 +16,7 @@ from pipeline import log
 from pipeline.errors import BadTimestamp
 
 MINUTE = timedelta(minutes=1)
+REACH = timedelta(days=7)
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -68,10 +68,10 @@ def topic_of(minute: datetime, topics: Sequence[str]) -> str:
 
 
 def minutes_of_same_topic(minute: datetime, topics: Sequence[str]) -> Iterator[datetime]:
-    """Give the minute, then without end the later ones of its topic: one a round."""
+    """Give the minute, then the later ones of its topic, one a round, as far as the REACH of one answer."""
     topic = topic_of(minute, topics)
     first_of_round = minute - ((minute - _EPOCH) // MINUTE) % len(topics) * MINUTE
-    for number in itertools.count():
+    for number in range(REACH // MINUTE // len(topics)):
         start = first_of_round + number * len(topics) * MINUTE
         candidate = start + topics_of_round(start, topics).index(topic) * MINUTE
         if candidate >= minute:

@@ -128,7 +128,7 @@ class Store:
         return given
 
     def note_given(self, photo_ids: Mapping[datetime, str]) -> None:
-        """Remember which photo a minute was given: a line each, in a file a day, so that looking back costs the same for ever."""
+        """Remember which photo a minute was given, a line each in a file a day: looking back costs the same for ever."""
         for day, entries in groupby(photo_ids.items(), key=lambda entry: entry[0].date()):
             path = self.root / day.isoformat() / "given"
             with failing_clearly():
@@ -139,7 +139,7 @@ class Store:
     def drop_photo(self, minute: datetime, photo_id: str) -> None:
         """Remove the minute's photo if it still is that one and not stored; the minute is open again."""
         metadata, address = self.metadata(minute), self.address(minute)
-        with failing_clearly(), locked(metadata.folder):
+        with locked(metadata.folder):
             if metadata.read().get("id") == photo_id and not self.picture(minute).exists():
                 for file in (address, metadata):
                     Path(file.path).unlink(missing_ok=True)
@@ -147,7 +147,7 @@ class Store:
     def publish_latest(self, minute: datetime) -> None:
         """Make the minute's picture ROOT/latest.jpg unless a later one is there: its file time says which minute it shows."""
         latest, shown = self.root / "latest.jpg", minute.replace(tzinfo=timezone.utc).timestamp()
-        with failing_clearly(), locked(self.root):
+        with locked(self.root):
             if not latest.exists() or latest.stat().st_mtime <= shown:
                 with self._temporary_file() as file:
                     _link_or_copy(self.picture(minute).path, file.name)
@@ -156,7 +156,7 @@ class Store:
 
     @contextlib.contextmanager
     def replacing(self, path: Path, only_if: Callable[[], bool] = lambda: True) -> Iterator[IO[bytes]]:
-        """Lend a file that durably takes the path's place when the block ends well; PhotoReplaced unless `only_if` holds then."""
+        """Lend a file that takes the path's place for good when the block ends well; PhotoReplaced unless `only_if` holds."""
         with self._temporary_file() as file:
             yield file
             file.flush()
@@ -256,17 +256,19 @@ def failing_clearly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: for the moment of a rename only, never while anything is waited for."""
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
+    with failing_clearly():
+        folder.mkdir(parents=True, exist_ok=True)
+        if fcntl is None:
+            yield
+            return
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -82,6 +82,28 @@ class Project:
         return {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()}
 
 
+class WatchedSandbox(sandbox.Sandbox):
+    """A sandbox that notes the targets it is asked for; `instead` may give another answer to one."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(origin)
+        self.asked: list[str] = []
+        self.instead: Callable[[str], sandbox.Answer | None] = lambda target: None
+
+    def answer(self, target: str, headers: Mapping[str, str]) -> sandbox.Answer:
+        self.asked.append(target)
+        return self.instead(target) or super().answer(target, headers)
+
+    def requests(self, word: str) -> list[str]:
+        """Return the targets asked for that have the word in them."""
+        return [target for target in self.asked if word in target]
+
+
+def status(number: int, body: bytes = b"") -> sandbox.Answer:
+    """Return an answer of nothing but a status, and a body if there is one."""
+    return sandbox.Answer(number, {"Content-Length": str(len(body))}, body)
+
+
 @pytest.fixture
 def server() -> Iterator[sandbox.Server]:
     """Serve the sandbox on a free port; its address is `server.sandbox.origin`."""
@@ -94,6 +116,13 @@ def server() -> Iterator[sandbox.Server]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, server: sandbox.Server) -> Project:
+def api(server: sandbox.Server) -> WatchedSandbox:
+    """Return the sandbox behind the server, which notes what it is asked."""
+    server.sandbox = watched = WatchedSandbox(server.sandbox.origin)
+    return watched
+
+
+@pytest.fixture
+def project(tmp_path: Path, api: WatchedSandbox) -> Project:
     """Return a project folder whose API is the sandbox's server."""
-    return Project(tmp_path, server.sandbox.origin)
+    return Project(tmp_path, api.origin)

@@ -1,0 +1,205 @@
+"""Files: where they are, when they count, and how they take their place."""
+
+import json
+import os
+import threading
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline import storage
+from pipeline.errors import PhotoReplaced, RootUnusable
+from pipeline.minutes import MINUTE
+from pipeline.storage import Store
+
+MIDDAY = datetime(2026, 11, 23, 12, 5)
+
+
+def photo(photo_id: str) -> dict[str, object]:
+    """Return what is filed for a photo, as far as the store looks at it."""
+    address = f"https://images.unsplash.com/photo-{photo_id}"
+    return {"id": photo_id, "urls": {"regular": address}, "pipeline": {"credit": {"text": "Photo by A on Unsplash"}}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def names(store: Store) -> set[str]:
+    return {path.relative_to(store.root).as_posix() for path in store.root.rglob("*") if path.is_file()}
+
+
+def test_the_files_of_a_minute(store: Store) -> None:
+    """The paths are those of the contract."""
+    files = (store.metadata(MIDDAY), store.address(MIDDAY), store.picture(MIDDAY), store.failure(MIDDAY))
+    assert [Path(file.path).relative_to(store.root).as_posix() for file in files] == [
+        "2026-11-23/1205.json",
+        "2026-11-23/1205.txt",
+        "2026-11-23/1205.jpg",
+        "2026-11-23/1205.error",
+    ]
+
+
+def test_an_empty_file_is_absent(store: Store) -> None:
+    """What a power cut may leave of other programs' files does not count."""
+    for target in (store.metadata(MIDDAY), store.address(MIDDAY), store.picture(MIDDAY)):
+        Path(target.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(target.path).touch()
+        assert not target.exists()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"null", b"\xff", b"{}", b'{"id": "a", "urls": {}}', b"[" * 100_000])
+def test_garbled_metadata_is_absent_and_replaced(store: Store, content: bytes) -> None:
+    """Metadata that cannot be read counts as absent, and the next answer takes its place."""
+    path = Path(store.metadata(MIDDAY).path)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert store.is_open(MIDDAY)
+    store.file_photos({MIDDAY: photo("a")})
+    assert store.metadata(MIDDAY).read()["id"] == "a"
+
+
+def test_the_first_answer_wins(store: Store) -> None:
+    """A minute's photo is never replaced once it stands, nor given to a minute that has its picture."""
+    store.file_photos({MIDDAY: photo("a")})
+    store.file_photos({MIDDAY: photo("b")})
+    assert store.metadata(MIDDAY).read()["id"] == "a"
+    store.picture(MIDDAY + MINUTE).write("a picture")
+    store.file_photos({MIDDAY + MINUTE: photo("c")})
+    assert not store.metadata(MIDDAY + MINUTE).exists()
+
+
+def test_an_address_counts_only_with_its_photo(store: Store) -> None:
+    """The address of another photo, or of one whose metadata is gone, counts as absent."""
+    store.file_photos({MIDDAY: photo("a")})
+    store.address(MIDDAY).write("https://images.unsplash.com/photo-a\n")
+    assert store.address(MIDDAY).exists()
+    for other in ("https://images.unsplash.com/photo-b\n", "\0\0\0\n", "https://images.unsplash.com/photo-a\nmore\n"):
+        store.address(MIDDAY).write(other)
+        assert not store.address(MIDDAY).exists()
+    store.address(MIDDAY).write("https://images.unsplash.com/photo-a\n")
+    Path(store.metadata(MIDDAY).path).unlink()
+    assert not store.address(MIDDAY).exists()
+
+
+def test_a_photo_is_dropped_once(store: Store) -> None:
+    """A photo that cannot be had goes with its address; one that took its place, or was stored, stays."""
+    store.file_photos({MIDDAY: photo("a")})
+    store.address(MIDDAY).write("https://images.unsplash.com/photo-a\n")
+    store.drop_photo(MIDDAY, "b")
+    assert store.address(MIDDAY).exists()
+    store.drop_photo(MIDDAY, "a")
+    assert names(store) == set()
+    store.file_photos({MIDDAY: photo("c")})
+    store.picture(MIDDAY).write("a picture")
+    store.drop_photo(MIDDAY, "c")
+    assert names(store) == {"2026-11-23/1205.json", "2026-11-23/1205.jpg"}
+
+
+def test_a_failed_block_leaves_nothing(store: Store) -> None:
+    """A file takes its place only when its block ends well and the condition holds."""
+    with pytest.raises(ZeroDivisionError), store.picture(MIDDAY).replacing() as file:
+        file.write(b"half a pic")
+        raise ZeroDivisionError
+    with pytest.raises(PhotoReplaced):
+        store.picture(MIDDAY).write("a picture", only_if=lambda: False)
+    assert names(store) == set()
+
+
+def test_the_lock_keeps_two_runs_apart(store: Store) -> None:
+    """While one run decides and renames, another one waits."""
+    store.root.mkdir()
+    entered, leave, order = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        with storage.locked(store.root):
+            entered.set()
+            leave.wait(5)
+            order.append("first")
+
+    def follow() -> None:
+        with storage.locked(store.root):
+            order.append("second")
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=follow)]
+    threads[0].start()
+    entered.wait(5)
+    threads[1].start()
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert order == ["first", "second"]
+
+
+def test_litter_is_cleared_once_it_is_old(store: Store) -> None:
+    """What a killed run left is removed by a later one after an hour, not before."""
+    folder = store.root / ".tmp"
+    folder.mkdir(parents=True)
+    for name, age in (("old", storage.LITTER_SECONDS + 60), ("new", 60)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    store.picture(MIDDAY).write("a picture")
+    assert names(store) == {"2026-11-23/1205.jpg", ".tmp/new"}
+
+
+def test_latest_never_moves_back(store: Store) -> None:
+    """latest.jpg is the newest minute's picture, whatever order they are stored in."""
+    shown = []
+    for late in (5, 7, 6, 7, 8):
+        minute = MIDDAY.replace(minute=late)
+        store.picture(minute).write(f"picture {late}")
+        store.publish_latest(minute)
+        shown.append((store.root / "latest.jpg").read_text())
+    assert shown == ["picture 5", "picture 7", "picture 7", "picture 7", "picture 8"]
+
+
+def test_latest_without_hard_links(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file system has no hard links latest.jpg is a copy."""
+
+    def refuse(*paths: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    store.picture(MIDDAY).write("a picture")
+    store.publish_latest(MIDDAY)
+    assert (store.root / "latest.jpg").read_text() == "a picture"
+    assert names(store) == {"2026-11-23/1205.jpg", "latest.jpg"}
+
+
+def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
+    """Where nothing can be stored, no other try can help."""
+    (tmp_path / "data").touch()
+    with pytest.raises(RootUnusable, match="data"):
+        Store(tmp_path / "data").picture(MIDDAY).write("a picture")
+
+
+def test_given_photos_are_remembered_for_so_many_days(store: Store) -> None:
+    """A photo counts as given within so many days before and after, and for 0 days never."""
+    store.note_given({MIDDAY: "a", MIDDAY + timedelta(days=1): "b"})
+    store.note_given({MIDDAY + MINUTE: "c"})
+    assert store.given_photos(MIDDAY, 30) == {"a", "b", "c"}
+    assert store.given_photos(MIDDAY + timedelta(days=31), 30) == {"b"}
+    assert store.given_photos(MIDDAY - timedelta(days=31), 30) == set()
+    assert store.given_photos(MIDDAY, 0) == set()
+
+
+def test_missing_minutes(store: Store) -> None:
+    """What is missing is found by day folders, across midnight, from start to before stop."""
+    start = datetime(2026, 11, 23, 23, 58)
+    for minute in (start, start + 3 * MINUTE):
+        store.picture(minute).write("a picture")
+    assert store.missing_minutes(start, start + 5 * MINUTE) == [start + MINUTE, start + 2 * MINUTE, start + 4 * MINUTE]
+    assert store.missing_minutes(start, start + MINUTE) == store.missing_minutes(start, start) == []
+    assert store.complete(iter([start, start + MINUTE, start + 3 * MINUTE])) == [start, start + 3 * MINUTE]
+    assert store.oldest_minute() == start
+
+
+def test_metadata_survives_the_way_to_the_disk(store: Store) -> None:
+    """The photo is kept as the API gave it, whatever characters it has."""
+    given = {**photo("a"), "description": "Ramsés 見本 \ud800", "width": 1e3, "extra": [None, True]}
+    store.file_photos({MIDDAY: given})
+    assert store.metadata(MIDDAY).read() == given
+    assert json.loads(Path(store.metadata(MIDDAY).path).read_text("ascii")) == given

@@ -1,0 +1,246 @@
+"""The HTTP side, against the sandbox on a real port and small servers that note what they are sent."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pipeline import sandbox, unsplash
+from pipeline.errors import BadAnswer, BadSettings, InvalidKey, NoPhotos, PhotoGone, QuotaExceeded, RequestRefused, Unavailable
+from pipeline.unsplash import Unsplash
+from tests.conftest import KEY
+
+
+class Recorder(ThreadingHTTPServer):
+    """Answer every request with `status`, `headers` and `body`, and keep what was asked."""
+
+    status = 200
+    body = b"[]"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), RecorderHandler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.headers: dict[str, str] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.connections: set[object] = set()
+
+
+class RecorderHandler(BaseHTTPRequestHandler):
+    server: Recorder
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.connections.add(self.client_address)
+        self.server.asked.append((self.path, dict(self.headers.items())))
+        self.send_response(self.server.status)
+        for name, value in {"Content-Length": str(len(self.server.body)), **self.server.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with Recorder() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def client(server: sandbox.Server) -> Unsplash:
+    return Unsplash(KEY, server.sandbox.origin, answer_seconds=5)
+
+
+def test_photos_of_a_topic(client: Unsplash) -> None:
+    """One request gives up to 30 different photos of a topic, none of Unsplash+, each with what the pipeline needs."""
+    photos = client.random_photos("art", 30, size="regular")
+    assert 20 <= len({photo["id"] for photo in photos}) == len(photos) <= 30
+    assert not any(unsplash.is_of_unsplash_plus(photo["urls"]["regular"]) for photo in photos)
+    assert client.quota == unsplash.Quota(50, 49)
+
+
+def test_the_request(recorder: Recorder) -> None:
+    """The API is asked as its documentation says, and the key is in the Authorization header alone."""
+    with pytest.raises(BadAnswer):
+        Unsplash(KEY, recorder.url).random_photos(
+            "still life", 30, size="small", orientation="landscape", content_filter="high"
+        )
+    [(path, headers)] = recorder.asked
+    assert path == "/photos/random?query=still+life&count=30&orientation=landscape&content_filter=high"
+    assert headers.pop("Authorization") == f"Client-ID {KEY}"
+    assert headers["Accept-Version"] == "v1"
+    assert headers["User-Agent"].startswith("picture-a-minute")
+    assert KEY not in f"{path} {headers}"
+
+
+def test_a_picture_is_fetched_without_the_key(recorder: Recorder) -> None:
+    """The picture's host never sees the key, even where it is the API's own."""
+    recorder.body = b"any bytes"
+    Unsplash(KEY, recorder.url).download(f"{recorder.url}/photo-1", file := io.BytesIO())
+    assert file.getvalue() == recorder.body
+    assert KEY not in str(recorder.asked)
+
+
+def test_netrc_is_not_read(recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A netrc with the API's host changes nothing, neither for the API nor for pictures."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    asker = Unsplash(KEY, recorder.url)
+    with pytest.raises(BadAnswer):
+        asker.random_photos("art", 1, size="regular")
+    asker.download(f"{recorder.url}/photo-1", io.BytesIO())
+    assert [headers.get("Authorization") for _, headers in recorder.asked] == [f"Client-ID {KEY}", None]
+
+
+def test_a_topic_without_photos(client: Unsplash) -> None:
+    """404 with an error list is an answer about the topic."""
+    with pytest.raises(NoPhotos):
+        client.random_photos(sandbox.UNMATCHED_QUERY, 30, size="regular")
+
+
+def test_a_wrong_key(server: sandbox.Server) -> None:
+    """401 means the key, and the message says where it is set, not what it is."""
+    with pytest.raises(InvalidKey, match="UNSPLASH_API_KEY") as raised:
+        Unsplash(sandbox.WRONG_KEY, server.sandbox.origin).random_photos("art", 1, size="regular")
+    assert sandbox.WRONG_KEY not in str(raised.value)
+
+
+def test_a_used_up_quota(client: Unsplash, server: sandbox.Server) -> None:
+    """403 with the text of the limit says how many requests are used, of how many, and when there are more."""
+    server.sandbox.hourly_limit = 1
+    client.report_download(f"{server.sandbox.origin}/photos/abcdefghijk/download")
+    with pytest.raises(QuotaExceeded, match=r"1 of 1 requests of this hour are used: more from about \d\d:00 UTC"):
+        client.random_photos("art", 1, size="regular")
+    assert client.quota == unsplash.Quota(1, 0)
+
+
+def test_another_403_is_not_the_quota(recorder: Recorder) -> None:
+    """403 without the text of the limit is a refusal, and shows what the API said, without an echoed key."""
+    recorder.status, recorder.body = 403, json.dumps({"errors": [f"not allowed for {KEY}"]}).encode()
+    with pytest.raises(RequestRefused, match=r"not allowed for \[key\]"):
+        Unsplash(KEY, recorder.url).random_photos("art", 1, size="regular")
+
+
+def test_figures_from_a_cache_are_not_the_quota(recorder: Recorder) -> None:
+    """An answer with an Age is from a cache, and its rate headers are of another time."""
+    recorder.headers = {"X-Ratelimit-Limit": "50", "X-Ratelimit-Remaining": "3", "Age": "2356"}
+    asker = Unsplash(KEY, recorder.url)
+    for age, quota in (("2356", None), ("0", unsplash.Quota(50, 3))):
+        recorder.headers["Age"] = age
+        with pytest.raises(BadAnswer):
+            asker.random_photos("art", 1, size="regular")
+        assert asker.quota == quota
+
+
+def test_connections_are_used_again(recorder: Recorder) -> None:
+    """Pictures of one host come over one connection."""
+    asker = Unsplash(KEY, recorder.url)
+    for number in range(3):
+        asker.download(f"{recorder.url}/photo-{number}", io.BytesIO())
+    assert len(recorder.asked) == 3
+    assert len(recorder.connections) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://unsplash.com/photo-1",
+        "https://images.unsplash.com/photo-1?ixid=abc&q=80",
+        "https://images.unsplash.com:443/photo-1",
+        "HTTPS://Images.Unsplash.com/photo-1",
+        "http://127.0.0.1:8000/photo-1",
+    ],
+)
+def test_where_pictures_may_come_from(address: str) -> None:
+    """https on unsplash.com and below it, and the API's very origin, are allowed."""
+    assert Unsplash(KEY, "http://127.0.0.1:8000").may_fetch(address)
+
+
+def test_the_download_event_goes_to_the_api_alone(client: Unsplash, server: sandbox.Server) -> None:
+    """The event is reported with the key, so only to the API."""
+    client.report_download(f"{server.sandbox.origin}/photos/abcdefghijk/download?ixid=abc")
+    with pytest.raises(BadAnswer):
+        client.report_download("https://unsplash.com.evil.example/photos/abcdefghijk/download")
+
+
+def test_an_address_that_is_none() -> None:
+    """UNSPLASH_API_URL must be an http address."""
+    for url in ("api.unsplash.com", "ftp://api.unsplash.com", "https://user:word@api.unsplash.com", "https://a b"):
+        with pytest.raises(BadSettings):
+            Unsplash(KEY, url)
+
+
+@pytest.mark.parametrize("text", [f" {KEY}\n", f'"{KEY}"', f"'{KEY}' ", f"\t{KEY}\r\n"])
+def test_blanks_and_quotes_around_the_key_are_dropped(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key copied with what was around it is the key."""
+    monkeypatch.setenv("UNSPLASH_API_KEY", text)
+    assert unsplash.api_key() == KEY
+
+
+@pytest.mark.parametrize("text", [f"{KEY} {KEY}", f"{KEY}\n{KEY}", f"{KEY}é", f"Client-ID {KEY}"])
+def test_an_impossible_key_is_refused_unseen(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be a key is refused without being shown."""
+    monkeypatch.setenv("UNSPLASH_API_KEY", text)
+    with pytest.raises(InvalidKey) as raised:
+        unsplash.api_key()
+    assert KEY not in str(raised.value)
+
+
+def test_the_key_from_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` of the working directory holds the key, unless the environment does; no folder above is looked at."""
+    (tmp_path / ".env").write_text(f"\ufeffUNSPLASH_API_KEY={KEY}\n", "utf-8")
+    (tmp_path / "below").mkdir()
+    monkeypatch.delenv("UNSPLASH_API_KEY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert unsplash.api_key() == KEY
+    monkeypatch.setenv("UNSPLASH_API_KEY", "another")
+    assert unsplash.api_key() == "another"
+    monkeypatch.delenv("UNSPLASH_API_KEY")
+    monkeypatch.chdir(tmp_path / "below")
+    with pytest.raises(InvalidKey, match="DEMO_KEY"):
+        unsplash.api_key()
+
+
+def test_a_missing_size_is_a_photo_that_cannot_be_had() -> None:
+    """A photo without an address of the wanted size has to be replaced."""
+    with pytest.raises(PhotoGone):
+        unsplash.address_of({"urls": {}}, "regular")
+
+
+def test_the_credit() -> None:
+    """The credit names the photographer, and refers both links to the application."""
+    photo = {"user": {"name": "Ramsés Cervantes", "links": {"html": "https://unsplash.com/@ramses"}}}
+    assert unsplash.credit(photo, "my app") == {
+        "text": "Photo by Ramsés Cervantes on Unsplash",
+        "photographer": "https://unsplash.com/@ramses?utm_source=my+app&utm_medium=referral",
+        "unsplash": "https://unsplash.com/?utm_source=my+app&utm_medium=referral",
+    }
+
+
+def test_demo_needs_no_network() -> None:
+    """DEMO_KEY reaches the sandbox without a socket."""
+    demo = Unsplash(unsplash.DEMO_KEY, sandbox.ORIGIN)
+    photo = demo.random_photos("art", 30, size="thumb")[0]
+    demo.download(photo["urls"]["thumb"], file := io.BytesIO())
+    assert file.getvalue() == sandbox.drawing(photo["id"], 200)
+    with pytest.raises(PhotoGone):
+        demo.download("http://127.0.0.1/photo-1", io.BytesIO())
+
+
+def test_no_answer_is_unavailable() -> None:
+    """A refused connection may pass, and the reason is short."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), RecorderHandler) as closed:
+        url = f"http://127.0.0.1:{closed.server_port}"
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1: \[Errno 111\] Connection refused$"):
+        Unsplash(KEY, url).random_photos("art", 1, size="regular")
