@@ -1,33 +1,82 @@
 """The operator's verbs: `python -m pipeline VERB`."""
 
 import argparse
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import NoReturn
 
-from pipeline.errors import PipelineError
+from pipeline import catchup, minutes, sandbox, settings
+from pipeline.errors import BadTimestamp, PipelineError
 
-UNUSABLE_ARGUMENTS = 40
 TASK_FAILED = 30
+UNUSABLE_ARGUMENTS = 40
 
 
 class Parser(argparse.ArgumentParser):
-    """Answer unusable arguments with the exit code of the contract."""
+    """Answer unusable arguments with one line and the exit code of the contract."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(UNUSABLE_ARGUMENTS, f"{self.prog}: {message}\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb and return its exit code."""
-    from pipeline import catchup
+def show(options: argparse.Namespace) -> int:
+    """Open the newest picture, or a minute's, in the person's viewer."""
+    store = settings.store()
+    path = Path(store.picture(options.timestamp).path) if options.timestamp else store.root / "latest.jpg"
+    if not path.exists():
+        print(f"there is no {path}: nothing is stored there yet", file=sys.stderr)
+        return TASK_FAILED
+    if os.name == "nt":
+        os.startfile(path)  # type: ignore[attr-defined, unused-ignore]
+    elif sys.platform == "darwin":
+        return subprocess.call(["open", path])
+    elif not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        print(f"there is no display here; the picture is {path}", file=sys.stderr)
+        return TASK_FAILED
+    else:
+        return subprocess.call(["xdg-open", path])
+    return 0
 
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve the stand-in API and its pictures until Ctrl-C."""
+    with sandbox.server(options.port) as server:
+        print(f"the sandbox: UNSPLASH_API_URL={server.sandbox.origin} with any key but {sandbox.WRONG_KEY}", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def minute(text: str) -> datetime:
+    """Return the minute of an argument."""
+    try:
+        return minutes.MinuteParameter().parse(text)
+    except BadTimestamp as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return its exit code."""
     parser = Parser(prog="python -m pipeline", description=__doc__)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
-    catch_up = verbs.add_parser("catch-up", help="store the minutes that are missing", description=catchup.__doc__)
-    catchup.add_arguments(catch_up)
-    catch_up.set_defaults(run=catchup.run)
+    verb = verbs.add_parser("show", help="open the newest picture in your viewer", description=show.__doc__)
+    verb.add_argument("--timestamp", type=minute, help="open this minute's, as 2026-11-23T1205")
+    verb.set_defaults(run=show)
+
+    verb = verbs.add_parser("catch-up", help="store the minutes that are missing", description=catchup.run.__doc__)
+    catchup.add_arguments(verb, minute)
+    verb.set_defaults(run=catchup.run)
+
+    verb = verbs.add_parser("sandbox", help="serve sample pictures in the place of Unsplash", description=serve.__doc__)
+    verb.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (default: 8000)")
+    verb.set_defaults(run=serve)
 
     options = parser.parse_args(arguments)
     try:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
 from pipeline import log, minutes, quota, settings
-from pipeline.errors import BadTimestamp, EndsRun, QuotaExceeded
+from pipeline.errors import EndsRun, QuotaExceeded
 from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
 from pipeline.tasks import StoreImage
@@ -74,8 +74,9 @@ def _parts(waiting: Sequence[datetime], most: int) -> Iterator[tuple[datetime, .
             start = end
 
 
-def store_slice(work: Slice) -> Outcome:
-    """Run the slice's minutes, one try each."""
+def store_slice(work: Slice, reserve: int) -> Outcome:
+    """Run the slice's minutes, one try each; no download is reported with the last `reserve` requests of the quota."""
+    luigi.configuration.get_config().set("unsplash", "requests_reserved", str(reserve))
     ends: list[EndsRun] = []
 
     def note(task: Any, error: BaseException) -> None:
@@ -97,11 +98,11 @@ def store_slice(work: Slice) -> Outcome:
     return Outcome(len(tried) - len(failed), {minute: store.reason(minute) for minute in failed}, next(iter(ends), None))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datetime]) -> None:
     """Add the options of `python -m pipeline catch-up`."""
     parser.add_argument("--since", type=_span, default=_span("24h"), help="how far back: 90m, 24h, 7d (default: 24h)")
-    parser.add_argument("--start", type=_minute, help="first minute, in place of --since")
-    parser.add_argument("--stop", type=_minute, help="first minute left alone (default: 5 minutes ago)")
+    parser.add_argument("--start", type=minute, help="first minute, in place of --since")
+    parser.add_argument("--stop", type=minute, help="first minute left alone (default: 5 minutes ago)")
     parser.add_argument("--limit", type=int, help="store so many minutes at most, the newest")
     parser.add_argument("--workers", type=int, default=8, help="processes side by side (default: 8)")
 
@@ -137,7 +138,10 @@ def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress
             try:
                 while queue or running:
                     while queue and len(running) < workers:
-                        running.add(pool.submit(store_slice, queue.popleft()))
+                        work = queue.popleft()
+                        # What still waits for an answer of the API comes before the download events.
+                        reserve = wanted.requests_reserved + sum(waiting.asks for waiting in queue)
+                        running.add(pool.submit(store_slice, work, reserve))
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for outcome in (future.result() for future in done):
                         progress.add(outcome)
@@ -236,13 +240,6 @@ class Progress:
         reading = quota.reading_of_this_hour(self._store)
         left = f"{reading.remaining} of {reading.limit} requests left" if reading else "quota not known"
         return f"{len(self.failures)} failed, {left}"
-
-
-def _minute(text: str) -> datetime:
-    try:
-        return minutes.MinuteParameter().parse(text)
-    except BadTimestamp as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _span(text: str) -> timedelta:

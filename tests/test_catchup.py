@@ -1,0 +1,180 @@
+"""Catching up: what is missing is found, cut into slices, and stored."""
+
+import json
+import re
+import signal
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline import catchup, minutes, sandbox
+from pipeline.catchup import Slice
+from pipeline.minutes import MINUTE
+from pipeline.storage import Store
+from tests.conftest import Project, WatchedSandbox, status
+from tests.test_storage import photo
+
+TOPICS = ("history", "life", "wisdom", "art", "office", "nature")
+START = datetime(2026, 11, 20)
+
+
+def pictures(project: Project) -> list[str]:
+    """Return the minutes that have a picture, oldest first."""
+    return sorted(f"{path.parent.name}T{path.stem}" for path in project.root.glob("2*/*.jpg"))
+
+
+def expected(start: datetime, count: int) -> list[str]:
+    return [minutes.name(start + number * MINUTE) for number in range(count)]
+
+
+def day_s_minutes() -> list[datetime]:
+    return [START + number * MINUTE for number in range(1440)]
+
+
+def test_slices_hold_every_minute_once(tmp_path: Path) -> None:
+    """Slices have each missing minute once, of one topic, as many as an answer has photos, the newest first."""
+    made = catchup.slices(day_s_minutes(), Store(tmp_path), TOPICS, 30)
+    assert sorted(minute for work in made for minute in work.minutes) == day_s_minutes()
+    assert all(len({minutes.topic_of(minute, TOPICS) for minute in work.minutes}) == 1 for work in made)
+    assert {len(work.minutes) for work in made} == {30}
+    newest = [work.minutes[-1] for work in made]
+    assert newest == sorted(newest, reverse=True)
+
+
+def test_minutes_with_a_photo_need_no_answer(tmp_path: Path) -> None:
+    """What has its photo already is in slices of its own, which come first and do not ask."""
+    store = Store(tmp_path)
+    ready = START + 7 * MINUTE
+    store.file_photos({ready: photo("a")})
+    first, *others = catchup.slices(day_s_minutes(), store, TOPICS, 30)
+    assert first == Slice((ready,), asks=False)
+    assert all(work.asks for work in others)
+
+
+def test_a_slice_is_within_reach_of_one_answer(tmp_path: Path) -> None:
+    """Minutes that lie further apart than an answer's photos are filed ahead do not share a slice."""
+    sparse = [START + number * timedelta(days=3) for number in range(20)]
+    for work in catchup.slices(sparse, Store(tmp_path), ("art",), 30):
+        assert work.minutes[-1] - work.minutes[0] <= minutes.REACH
+
+
+def test_what_is_missing_is_stored(project: Project, api: WatchedSandbox) -> None:
+    """Two hours are stored, by one request for about 28 pictures, and a second call has nothing to do."""
+    command = ("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0200", "--workers", "4")
+    run = project.run(*command)
+    assert run.returncode == 0, run.stderr
+    assert pictures(project) == expected(START, 120)
+    assert len(api.requests("/photos/random")) <= 12
+    ids = [json.loads(path.read_bytes())["id"] for path in project.root.glob("*/*.json")]
+    assert len(set(ids)) == len(ids)
+    api.asked.clear()
+    assert project.run(*command).returncode == 0
+    assert api.asked == []
+
+
+def test_the_newest_come_first(project: Project) -> None:
+    """A limit takes the newest of what is missing, and says by its exit code that more is."""
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0200", "--limit", "10")
+    assert run.returncode == 30
+    assert pictures(project) == expected(START + 110 * MINUTE, 10)
+
+
+def test_since_leaves_the_present_and_the_time_before_alone(project: Project) -> None:
+    """--since goes back to the oldest stored minute at most, and leaves the last five minutes to their own runs."""
+    now = minutes.present_minute()
+    oldest = now - 20 * MINUTE
+    assert project.store(minutes.name(oldest)).returncode == 0
+    assert project.run("pipeline", "catch-up", "--since", "24h").returncode == 0
+    stored = pictures(project)
+    assert stored[0] == minutes.name(oldest)
+    assert minutes.name(now - 6 * MINUTE) in stored
+    assert minutes.name(now) not in stored
+    assert len(stored) in (15, 16)
+
+
+def test_one_bad_picture_does_not_fail_its_neighbours(project: Project, api: WatchedSandbox) -> None:
+    """A picture that never comes is the only one missing; nothing is fetched twice for its sake."""
+    project.store("2026-11-20T0000", "--unsplash-topics", "art", "--unsplash-photos-per-request", "30")
+    project.configure(topics="art")
+    bad = json.loads((project.root / "2026-11-20/0005.json").read_text())["id"]
+    api.instead = lambda target: status(503) if bad in target else None
+    api.asked.clear()
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0020")
+    assert run.returncode == 30
+    assert pictures(project) == [minute for minute in expected(START, 20) if minute != "2026-11-20T0005"]
+    assert "2026-11-20T0005 failed: StoreImage: the picture's host answered 503" in run.stderr
+    fetched = [target for target in api.requests("/photo-") if bad not in target]
+    assert len(fetched) == len(set(fetched)) == 18
+    assert (project.root / "2026-11-20/0005.error").exists()
+
+
+def test_what_failed_has_another_try(project: Project, api: WatchedSandbox) -> None:
+    """Within a call a failed minute is tried again with the next round."""
+    failing = iter(range(3))
+    api.instead = lambda target: status(503) if "/photo-" in target and next(failing, None) is not None else None
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0030")
+    assert run.returncode == 0, run.stderr
+    assert len(pictures(project)) == 30
+    assert not list(project.root.glob("*/*.error"))
+
+
+def test_a_wrong_key_stops_all_at_once(project: Project, api: WatchedSandbox) -> None:
+    """No slice is begun after the API has refused the key."""
+    command = ("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-21T0000", "--workers", "2")
+    run = project.run(*command, UNSPLASH_API_KEY=sandbox.WRONG_KEY)
+    assert run.returncode == 30
+    assert len(api.asked) <= 2
+    assert "check UNSPLASH_API_KEY" in run.stderr
+
+
+def test_a_used_up_quota_stops_the_asking(project: Project, api: WatchedSandbox) -> None:
+    """With the quota used up, what has its photo is stored still, and the rest is said to be left."""
+    project.store("2026-11-20T0000")
+    ahead = len(list(project.root.glob("2026-11-20/*.json")))
+    api.hourly_limit = 1
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-21T0000", "--workers", "2")
+    assert run.returncode == 30
+    assert len(pictures(project)) == ahead
+    assert re.search(rf"more from about \d\d:00 UTC: {ahead - 1} of 1439 missing stored", run.stderr), run.stderr
+    assert len(api.requests("/photos/random")) <= 3
+
+
+def test_ctrl_c_stops_cleanly(project: Project, api: WatchedSandbox) -> None:
+    """Ctrl-C ends the call soon, with whole minutes, and the next call goes on from there."""
+    begun = threading.Event()
+    api.instead = lambda target: begun.set() if len(api.requests("/photo-")) == 20 else None
+    command = ("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0300", "--workers", "2")
+    process = project.start(*command)
+    assert begun.wait(60)
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in shown
+    assert re.search(r"stopped: \d+ of 180 missing stored", shown)
+    assert 0 < len(pictures(project)) < 180
+    assert project.run(*command).returncode == 0
+    assert pictures(project) == expected(START, 180)
+
+
+@pytest.mark.parametrize("arguments", [["--since", "1 day"], ["--start", "2026-11-20"], ["--limit", "many"]])
+def test_unusable_arguments(project: Project, arguments: list[str]) -> None:
+    """What cannot be used is said in one line, with the exit code of the contract."""
+    run = project.run("pipeline", "catch-up", *arguments)
+    assert run.returncode == 40
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_luigi_s_own_range_works(project: Project, api: WatchedSandbox) -> None:
+    """RangeByMinutes finds exactly the minutes that are missing and stores them."""
+    for minute in ("2026-11-20T2359", "2026-11-21T0001"):
+        project.store(minute)
+    command = ("luigi", "--module", "pipeline", "RangeByMinutes", "--of", "StoreImage", "--local-scheduler")
+    span = ("--start", "2026-11-20T2358", "--stop", "2026-11-21T0004", "--minutes-back", "1000000")
+    run = project.run(*command, *span, PYTHONWARNINGS="ignore")
+    assert run.returncode == 0, run.stderr
+    assert pictures(project) == expected(datetime(2026, 11, 20, 23, 58), 6)
+    assert set(re.findall(r"StoreImage (\S+) done", run.stderr)) == {
+        "2026-11-20T2358", "2026-11-21T0000", "2026-11-21T0002", "2026-11-21T0003",
+    }  # fmt: skip
