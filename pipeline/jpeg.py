@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
@@ -51,25 +51,32 @@ def picture(file: IO[bytes]) -> Picture:
     return Picture(width, height, file.seek(0, os.SEEK_END), thumbnail)
 
 
+class _JpegFile(io.BytesIO):
+    """By the name's ending Pillow loads the one plugin that it needs; told the format, it loads five."""
+
+    name = "thumbnail.jpg"
+
+
 def _thumbnail(image: ImageFile.ImageFile) -> bytes:
     small = image.convert("RGB")
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BILINEAR)
+    with _JpegFile() as file:
+        small.save(file, quality=75, **_turned_as(image))
+        return file.getvalue()
+
+
+def _turned_as(image: ImageFile.ImageFile) -> dict[str, Any]:
+    """Return the EXIF by which a viewer turns the picture, if it has any; broken EXIF does not make a broken picture."""
+    if "exif" not in image.info:
+        return {}
     exif = Image.Exif()
-    if orientation := _orientation(image):
-        exif[_ORIENTATION] = orientation
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=75, exif=exif)
-    return buffer.getvalue()
-
-
-def _orientation(image: ImageFile.ImageFile) -> int:
-    """Return how a viewer turns the picture, by its EXIF; broken EXIF does not make a broken picture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return int(image.getexif().get(_ORIENTATION, 0))
+            exif[_ORIENTATION] = int(image.getexif()[_ORIENTATION])
     except Exception:
-        return 0
+        return {}
+    return {"exif": exif}
 
 
 def _ends_in_end_marker(file: IO[bytes]) -> bool:

@@ -13,13 +13,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import luigi
 
@@ -35,6 +35,14 @@ LITTER_SECONDS = 3600
 
 _NAMES = [f"{hour:02}{minute:02}" for hour in range(24) for minute in range(60)]
 _MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
+
+
+class _Move(NamedTuple):
+    """A written file, the path whose place it takes, and the condition that must hold then."""
+
+    file: IO[bytes]
+    path: Path
+    only_if: Callable[[], bool]
 
 
 class Store:
@@ -113,9 +121,14 @@ class Store:
 
     def file_photos(self, photos: Mapping[datetime, Any]) -> None:
         """File each photo under its minute, unless the minute has one by now: the first answer wins."""
-        for minute, photo in photos.items():
-            with contextlib.suppress(PhotoReplaced):
-                self.metadata(minute).write(json.dumps(photo) + "\n", only_if=partial(self.is_open, minute))
+        with contextlib.ExitStack() as stack:
+            moves = []
+            for minute, photo in photos.items():
+                file = stack.enter_context(self._temporary_file())
+                file.write(json.dumps(photo).encode() + b"\n")
+                moves.append(_Move(file, Path(self.metadata(minute).path), partial(self.is_open, minute)))
+            for _, of_day in groupby(moves, key=lambda move: move.path.parent):
+                _take_places(list(of_day))
 
     def given_photos(self, minute: datetime, days: int) -> set[str]:
         """Return the ids of the photos given to any minute within so many days of this one; none for 0 days."""
@@ -139,7 +152,7 @@ class Store:
     def drop_photo(self, minute: datetime, photo_id: str) -> None:
         """Remove the minute's photo if it still is that one and not stored; the minute is open again."""
         metadata, address = self.metadata(minute), self.address(minute)
-        with locked(metadata.folder):
+        with locked(Path(metadata.path).parent):
             if metadata.read().get("id") == photo_id and not self.picture(minute).exists():
                 for file in (address, metadata):
                     Path(file.path).unlink(missing_ok=True)
@@ -159,17 +172,8 @@ class Store:
         """Lend a file that takes the path's place for good when the block ends well; PhotoReplaced unless `only_if` holds."""
         with self._temporary_file() as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            if not path.parent.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _flush_folder(path.parent.parent)
-            with locked(path.parent):
-                if not only_if():
-                    raise PhotoReplaced("another run gave the minute another photo meanwhile")
-                os.replace(file.name, path)
-            _flush_folder(path.parent)
+            if not _take_places([_Move(file, path, only_if)]):
+                raise PhotoReplaced("another run gave the minute another photo meanwhile")
 
     @contextlib.contextmanager
     def _temporary_file(self) -> Iterator[IO[bytes]]:
@@ -190,9 +194,9 @@ class StoredFile(luigi.LocalTarget):
     """A file of a minute; an empty one counts as absent."""
 
     def __init__(self, store: Store, minute: datetime, suffix: str) -> None:
+        written = minute.isoformat()
         self.store = store
-        self.folder = store.root / minute.date().isoformat()
-        super().__init__(str(self.folder / f"{minute:%H%M}{suffix}"))
+        super().__init__(f"{store.root}/{written[:10]}/{written[11:13]}{written[14:16]}{suffix}")
 
     def exists(self) -> bool:
         try:
@@ -242,6 +246,25 @@ class Address(StoredFile):
         except (OSError, ValueError):
             return ""
         return line if line and line in self._metadata.read().get("urls", {}).values() else ""
+
+
+def _take_places(moves: Sequence[_Move]) -> int:
+    """Flush the files to the disk, give each its path, all of one folder, and return how many conditions held."""
+    folder, taken = moves[0].path.parent, 0
+    for move in moves:
+        move.file.flush()
+        os.fsync(move.file.fileno())
+        move.file.close()
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _flush_folder(folder.parent)
+    with locked(folder):
+        for move in moves:
+            if move.only_if():
+                os.replace(move.file.name, move.path)
+                taken += 1
+    _flush_folder(folder)
+    return taken
 
 
 @contextlib.contextmanager
