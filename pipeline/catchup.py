@@ -77,6 +77,7 @@ def _parts(waiting: Sequence[datetime], most: int) -> Iterator[tuple[datetime, .
 def store_slice(work: Slice, reserve: int) -> Outcome:
     """Run the slice's minutes, one try each; no download is reported with the last `reserve` requests of the quota."""
     luigi.configuration.get_config().set("unsplash", "requests_reserved", str(reserve))
+    settings.unsplash_settings.cache_clear()
     ends: list[EndsRun] = []
 
     def note(task: Any, error: BaseException) -> None:

@@ -306,7 +306,8 @@ li p { font-size: 0.75rem; padding-top: 0.2rem }
 b { color: var(--ink); font-weight: 500 }
 
 .day { display: grid; grid-template-columns: 1fr auto 1fr; gap: 1rem; padding: 1.2rem 1rem; text-align: center }
-.day :first-child { justify-self: start }
+.day > a { white-space: nowrap }
+.day > :first-child { justify-self: start }
 .day > :last-child { justify-self: end }
 .row { display: flex; gap: 0.5rem; padding: 0 1rem 0.5rem }
 .row h2 { width: 1.5rem; font-size: 0.75rem; color: var(--quiet) }

@@ -38,7 +38,7 @@ def picture(file: IO[bytes]) -> Picture:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise BadJpeg(f"{width} × {height} pixels are more than the {MAX_PIXELS:,} allowed")
-        image.draft(None, (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+        image.draft(None, (THUMBNAIL_PIXELS, 1) if width >= height else (1, THUMBNAIL_PIXELS))
         image.load()
         thumbnail = _thumbnail(image)
     except (BadJpeg, MemoryError):

@@ -1,5 +1,6 @@
 """The knobs of luigi.cfg, read when they are needed and never while a module loads."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class storage(luigi.Config):
     root = luigi.Parameter(default="data")
 
 
+@functools.cache
 def unsplash_settings() -> unsplash:
     """Return the section [unsplash], checked; BadSettings names the knob and what it may be."""
     try:
@@ -65,6 +67,7 @@ def unsplash_settings() -> unsplash:
     return section
 
 
+@functools.cache
 def store() -> Store:
     """Return the files under ROOT; samples of the sandbox have a ROOT of their own below it and never pass for photos."""
     root = Path(storage().root).expanduser()

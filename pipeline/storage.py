@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
@@ -50,6 +49,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._is_swept = False
 
     def metadata(self, minute: datetime) -> "Metadata":
         """Return the minute's photo."""
@@ -135,9 +135,8 @@ class Store:
         near = (minute.date() + timedelta(days=distance) for distance in range(-days, days + 1)) if days > 0 else ()
         given: set[str] = set()
         for day in near:
-            with contextlib.suppress(OSError):
-                lines = (self.root / day.isoformat() / "given").read_text("ascii", "replace").splitlines()
-                given.update(line[5:] for line in lines)
+            with contextlib.suppress(OSError), open(f"{self.root}/{day}/given", encoding="ascii", errors="replace") as lines:
+                given.update(line[5:-1] for line in lines)
         return given
 
     def note_given(self, photo_ids: Mapping[datetime, str]) -> None:
@@ -177,17 +176,20 @@ class Store:
 
     @contextlib.contextmanager
     def _temporary_file(self) -> Iterator[IO[bytes]]:
-        """Lend a file that is gone afterwards unless it was renamed; clear away what killed runs left."""
-        folder = self.root / ".tmp"
+        """Lend a file that is gone afterwards unless it was renamed; the first one clears away what killed runs left."""
+        folder = f"{self.root}/.tmp"
+        path = f"{folder}/{os.urandom(8).hex()}"
         with failing_clearly():
-            folder.mkdir(parents=True, exist_ok=True)
-            _sweep(folder)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix="", delete=False) as file:
-                try:
+            if not self._is_swept:
+                os.makedirs(folder, exist_ok=True)
+                _sweep(folder)
+                self._is_swept = True
+            try:
+                with open(path, "x+b") as file:
                     yield file
-                finally:
-                    file.close()
-                    Path(file.name).unlink(missing_ok=True)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
 
 
 class StoredFile(luigi.LocalTarget):
@@ -313,7 +315,7 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(folder: str) -> None:
     """Remove what is older than any run can be."""
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -8,6 +8,7 @@ import functools
 import http.client
 import io
 import json
+import math
 import os
 import re
 import socket
@@ -313,15 +314,17 @@ def _anonymously(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _parsed(body: bytes) -> Any:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
-
     try:
-        answer = json.loads(body.decode("utf-8-sig"), parse_constant=refuse)
-        json.dumps(answer, allow_nan=False)  # what cannot be written again (1e999, great depth) cannot be kept
+        return json.loads(body.decode("utf-8-sig"), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise BadAnswer(f"Unsplash answered something else than JSON: {error}") from error
-    return answer
+
+
+def _finite(text: str) -> float:
+    """Return the number; NaN, Infinity and 1e999 are none, and could not be written as JSON again."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is no number")
+    return number
 
 
 def _is_error_list(body: bytes) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import sandbox
+from pipeline import sandbox, settings
 
 REPOSITORY = Path(__file__).parent.parent
 KEY = "test-key-0123456789-abcdefghijklmnopqrstuvw"
@@ -80,6 +80,13 @@ class Project:
     def files(self) -> set[str]:
         """Return the names of all files under ROOT, as `2026-11-23/1205.jpg`."""
         return {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_read_anew() -> None:
+    """What a process reads once is read by each test."""
+    settings.store.cache_clear()
+    settings.unsplash_settings.cache_clear()
 
 
 class WatchedSandbox(sandbox.Sandbox):

@@ -148,6 +148,7 @@ def test_no_topic_has_photos(asking: WatchedSandbox, store: Store) -> None:
 
 def test_changed_settings_do_not_touch_what_stands(asking: WatchedSandbox, store: Store) -> None:
     """Other topics, or another number of photos a request, leave the minutes that have their photo as they are."""
+    offer(asking, some_ids(30))
     lookahead.fill_minutes(MIDDAY, store, wanted())
     before = filed(store)
     for topics, count in ((("sea",), 30), (("sea", "sky", "sun"), 7), (wanted().topics, 1)):
