@@ -10,8 +10,10 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from pipeline.errors import BadJpeg
 
 MAX_PIXELS = 120_000_000
+MAX_SCANS = 100
 THUMBNAIL_PIXELS = 240
 
+_START_OF_SCAN = b"\xff\xda"
 _END_MARKER = b"\xff\xd9"
 _ORIENTATION = 0x0112
 
@@ -38,6 +40,8 @@ def picture(file: IO[bytes]) -> Picture:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise BadJpeg(f"{width} × {height} pixels are more than the {MAX_PIXELS:,} allowed")
+        if (scans := _count(file, _START_OF_SCAN)) > MAX_SCANS:
+            raise BadJpeg(f"{scans} scans, each a pass over the whole picture, are more than the {MAX_SCANS} allowed")
         image.draft(None, (THUMBNAIL_PIXELS, 1) if width >= height else (1, THUMBNAIL_PIXELS))
         image.load()
         thumbnail = _thumbnail(image)
@@ -77,6 +81,17 @@ def _turned_as(image: ImageFile.ImageFile) -> dict[str, Any]:
     except Exception:
         return {}
     return {"exif": exif}
+
+
+def _count(file: IO[bytes], marker: bytes) -> int:
+    """Return how often the two bytes of a marker are in the file; its place in the file is kept."""
+    place, found, last = file.tell(), 0, b""
+    file.seek(0)
+    while piece := file.read(2**20):
+        found += (last + piece).count(marker)
+        last = piece[-1:]
+    file.seek(place)
+    return found
 
 
 def _ends_in_end_marker(file: IO[bytes]) -> bool:

@@ -52,9 +52,9 @@ MAX_JSON_BYTES = 8 * 2**20
 MAX_PICTURE_BYTES = 100 * 2**20
 
 _CHUNK_BYTES = 2**16
-_REASON_BYTES = 500
-_UNSPLASH = re.compile(r"https://([a-z0-9-]+\.)*unsplash\.com(:443)?([/?#][!-~]*)?", re.IGNORECASE)
-_API_URL = re.compile(r"(https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?)(/[!-~]*)?", re.IGNORECASE)
+_REASON_CHARACTERS = 500
+_UNSPLASH = re.compile(r"https://([a-z0-9-]+\.)*unsplash\.com(:443)?([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
+_API_URL = re.compile(r"(https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?)(/[!-~]*)?", re.IGNORECASE | re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 _PHOTO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -134,7 +134,7 @@ class Unsplash:
         self.quota: Quota | None = None
         self._key = key
         self._url = url.rstrip("/")
-        self._own_origin = re.compile(re.escape(parts[1]) + r"([/?#][!-~]*)?", re.IGNORECASE)
+        self._own_origin = re.compile(re.escape(parts[1]) + r"([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
         self._timeout = (min(CONNECT_SECONDS, answer_seconds), min(READ_SECONDS, answer_seconds))
         self._session = requests.Session()
         self._session.headers = requests.structures.CaseInsensitiveDict(
@@ -180,13 +180,13 @@ class Unsplash:
                 raise PhotoGone(f"a picture may not come from {address[:100]!r}")
             with closing(self._get(address, _anonymously, {"Accept": "image/jpeg"})) as response:
                 if response.is_redirect:
-                    address = urljoin(address, response.headers["Location"])
+                    address = _target(address, response.headers["Location"])
                     continue
                 if response.status_code in (404, 410):
                     raise PhotoGone(f"the picture is gone: {response.status_code}")
                 if response.status_code != 200:
                     raise Unavailable(f"the picture's host answered {response.status_code}")
-                if not response.raw.chunked and "Content-Length" not in response.headers:
+                if not response.raw.chunked and response.raw.length_remaining is None:
                     raise Unavailable("the picture came without a length, and might be cut")
                 for chunk in _chunks(response, MAX_PICTURE_BYTES, PhotoGone):
                     file.write(chunk)
@@ -225,6 +225,13 @@ class Unsplash:
             return False
 
     def _ask(self, address: str) -> bytes:
+        """Return what the API answers; no error shows the key, not even where the API, or what answers for it, says it back."""
+        try:
+            return self._answer(address)
+        except PipelineError as error:
+            raise type(error)(str(error).replace(self._key, "[key]")) from None
+
+    def _answer(self, address: str) -> bytes:
         with closing(self._get(address, self._authorized, {"Accept": "application/json", "Accept-Version": "v1"})) as response:
             self._note_quota(response.headers)
             if response.status_code == 200:
@@ -263,18 +270,21 @@ class Unsplash:
             body = next(_chunks(response, MAX_JSON_BYTES, BadAnswer), b"")
         except PipelineError:
             body = b""
-        reason = body[:_REASON_BYTES].decode("utf-8", "replace").replace(self._key, "[key]")
+        reason = body.decode("utf-8", "replace")
         if status == 401:
             return InvalidKey(f"Unsplash does not take the key: check UNSPLASH_API_KEY in the environment or .env ({status})")
         if status == 429 or (status == 403 and "rate limit exceeded" in reason.lower()):
             return QuotaExceeded(self._quota_sentence())
         if status == 404 and _is_error_list(body):
-            return NoPhotos(f"Unsplash answered {status}: {reason}")
+            return NoPhotos(f"Unsplash answered {status}: {self._cut(reason)}")
         if status in (408, 425) or status >= 500 or 300 <= status < 400:
             return Unavailable(f"Unsplash answered {status}")
         if 400 <= status < 500:
-            return RequestRefused(f"Unsplash answered {status}: {reason}")
+            return RequestRefused(f"Unsplash answered {status}: {self._cut(reason)}")
         return BadAnswer(f"Unsplash answered {status}")
+
+    def _cut(self, reason: str) -> str:
+        return reason.replace(self._key, "[key]")[:_REASON_CHARACTERS]
 
     def _quota_sentence(self) -> str:
         next_hour = (datetime.now(timezone.utc) + timedelta(hours=1)).replace(minute=0)
@@ -307,6 +317,14 @@ def credit(photo: Photo, app_name: str) -> dict[str, str]:
         "photographer": referred(photo["user"]["links"]["html"]),
         "unsplash": referred("https://unsplash.com/"),
     }
+
+
+def _target(address: str, location: str) -> str:
+    """Return where a redirect leads; a target that cannot be read is kept as it is, and refused like any other."""
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        return location
 
 
 def _anonymously(request: requests.PreparedRequest) -> requests.PreparedRequest:
