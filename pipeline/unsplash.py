@@ -377,7 +377,7 @@ class _DeadlineAdapter(HTTPAdapter):
 
     def __init__(self, answer_seconds: float) -> None:
         super().__init__()
-        self._response_class = functools.partial(_DeadlineResponse, seconds=answer_seconds)
+        self._response_class = staticmethod(functools.partial(_DeadlineResponse, seconds=answer_seconds))
 
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*arguments, **options)

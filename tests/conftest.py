@@ -59,8 +59,11 @@ class Project:
 
     def run(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run a command of the virtual environment's Python to its end."""
-        process = self.start(*command, **environment)
-        out, err = process.communicate(timeout=120)
+        with self.start(*command, **environment) as process:
+            try:
+                out, err = process.communicate(timeout=120)
+            finally:
+                process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def store(self, timestamp: str, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
