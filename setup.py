@@ -12,7 +12,10 @@ setup(
     packages=["pipeline"],
     python_requires=">=3.10",
     install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66"],
-    extras_require={"test": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "ruff>=0.9", "types-requests>=2.32", "types-tqdm>=4.66"]},
+    extras_require={
+        "monitor": ["prometheus_client>=0.20", "sqlalchemy<2"],
+        "test": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "ruff>=0.9", "types-requests>=2.32", "types-tqdm>=4.66"],
+    },
     classifiers=[
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline import catchup, minutes, sandbox, settings
+from pipeline import catchup, minutes, sandbox, settings, status, upkeep
 from pipeline.errors import BadTimestamp, PipelineError
 
 TASK_FAILED = 30
@@ -73,6 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb = verbs.add_parser("catch-up", help="store the minutes that are missing", description=catchup.run.__doc__)
     catchup.add_arguments(verb, minute)
     verb.set_defaults(run=catchup.run)
+
+    verb = verbs.add_parser("status", help="say how things are", description=status.run.__doc__)
+    status.add_arguments(verb)
+    verb.set_defaults(run=status.run)
+
+    verb = verbs.add_parser("verify", help="check what is stored", description=upkeep.verify.__doc__)
+    upkeep.add_verify_arguments(verb, minute)
+    verb.set_defaults(run=upkeep.verify)
+
+    verb = verbs.add_parser("prune", help="let old pictures go", description=upkeep.prune.__doc__)
+    upkeep.add_prune_arguments(verb)
+    verb.set_defaults(run=upkeep.prune)
 
     verb = verbs.add_parser("sandbox", help="serve sample pictures in the place of Unsplash", description=serve.__doc__)
     verb.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (default: 8000)")

@@ -23,7 +23,7 @@ import luigi
 from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
-from pipeline import log, minutes, quota, settings
+from pipeline import gallery, log, minutes, quota, settings
 from pipeline.errors import EndsRun, QuotaExceeded
 from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
@@ -86,15 +86,15 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
 
     luigi.Task.event_handler(luigi.Event.FAILURE)(note)
     store = settings.store()
-    try:
+    with gallery.pages_waiting():
         tried = list(work.minutes[:1] if work.asks else work.minutes)
         _build(tried)
         if work.asks and not ends:
             # The first minute's answer has given the others their photos: those it had none for wait for the next round.
-            tried += (others := [minute for minute in work.minutes[1:] if store.metadata(minute).exists()])
+            others = [minute for minute in work.minutes[1:] if store.metadata(minute).exists()]
             _build(others)
-    finally:
-        luigi.Task.remove_event_handler(luigi.Event.FAILURE, note)
+            tried += others
+    luigi.Task.remove_event_handler(luigi.Event.FAILURE, note)
     failed = [minute for minute in tried if not store.picture(minute).exists()]
     return Outcome(len(tried) - len(failed), {minute: store.reason(minute) for minute in failed}, next(iter(ends), None))
 
@@ -123,6 +123,9 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         progress.close("stopped")
         return STOPPED
+    finally:
+        if progress.stored:
+            gallery.write_pages(store, chosen)
     progress.close(str(end) if end else "done")
     return 0 if progress.stored == len(missing) else TASK_FAILED
 

@@ -49,6 +49,7 @@ class storage(luigi.Config):
     """The section [storage]: where the pictures are kept."""
 
     root = luigi.Parameter(default="data")
+    keep_days = luigi.OptionalIntParameter(default=None)
 
 
 @functools.cache

@@ -84,7 +84,7 @@ class Store:
 
     def missing_minutes(self, start: datetime, stop: datetime) -> list[datetime]:
         """Return the minutes from start to before stop that have no picture: one listing a day, however many there are."""
-        missing = []
+        start, missing = max(start, self.pruned_before()), []
         for day in range((stop - start).days + 2):
             midnight = datetime.combine(start.date(), time_of_day.min) + timedelta(days=day)
             if midnight < stop:
@@ -95,14 +95,15 @@ class Store:
         return missing
 
     def complete(self, asked: Iterable[datetime]) -> list[datetime]:
-        """Return those of the minutes that have a picture."""
+        """Return those of the minutes that have a picture, or had one before it was let go."""
+        pruned_before = self.pruned_before()
         days: dict[date, set[str]] = {}
         complete = []
         for minute in asked:
             day = minute.date()
             if day not in days:
                 days[day] = self.stored_names(day)
-            if _NAMES[minute.hour * 60 + minute.minute] in days[day]:
+            if minute < pruned_before or _NAMES[minute.hour * 60 + minute.minute] in days[day]:
                 complete.append(minute)
         return complete
 
@@ -114,6 +115,13 @@ class Store:
             if stored := self.stored_names(day):
                 return datetime.combine(day, datetime.strptime(min(stored), "%H%M").time())
         return None
+
+    def pruned_before(self) -> datetime:
+        """Return the minute before which pictures were let go: what is missing there stays missing."""
+        try:
+            return datetime.fromisoformat((self.root / "pruned-before").read_text("ascii").strip())
+        except (OSError, ValueError):
+            return datetime.min
 
     def is_open(self, minute: datetime) -> bool:
         """Tell whether the minute still wants a photo: none is filed for it, and it has no picture."""

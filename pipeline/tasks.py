@@ -73,8 +73,8 @@ class StoreImage(luigi.Task):
         except PhotoGone:
             store.drop_photo(self.timestamp, photo["id"])
             raise
-        with only_said(self, "latest.jpg"):
-            store.publish_latest(self.timestamp)
+        with only_said(self, "page"):
+            gallery.publish(store, self.timestamp, picture)
         with only_said(self, "status in luigid"):
             show_status(self, gallery.status_line(photo, picture))
         with only_said(self, "download event"):

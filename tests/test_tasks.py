@@ -14,12 +14,13 @@ from tests.conftest import KEY, Project, WatchedSandbox, status
 
 MINUTE = "2026-11-23T1205"
 THREE = {"2026-11-23/1205.json", "2026-11-23/1205.txt", "2026-11-23/1205.jpg"}
-BEYOND_A_MINUTE = {"2026-11-23/given", "latest.jpg", "quota"}
+SHOWN = {"2026-11-23/thumb/1205.jpg", "2026-11-23/index.html", "index.html", "latest.jpg"}
+KEPT = {"2026-11-23/given", "quota"}
 
 
 def of_minute(project: Project, name: str = "1205") -> set[str]:
-    """Return the minute's files."""
-    return {file for file in project.files() if f"/{name}." in file}
+    """Return the minute's files, its thumbnail aside."""
+    return {file for file in project.files() if f"/{name}." in file and "/thumb/" not in file}
 
 
 def test_a_minute_is_stored(project: Project, api: WatchedSandbox) -> None:
@@ -73,7 +74,7 @@ def test_one_photo_a_request(project: Project, api: WatchedSandbox) -> None:
     """photos_per_request = 1 is the plain behaviour: a request a minute, and nothing ahead."""
     run = project.store(MINUTE, "--unsplash-photos-per-request", "1")
     assert run.returncode == 0, run.stderr
-    assert project.files() == THREE | BEYOND_A_MINUTE
+    assert project.files() == THREE | SHOWN | KEPT
 
 
 def test_the_present_minute_is_the_default(project: Project) -> None:

@@ -1,0 +1,227 @@
+"""Look after what is stored: check it against the contract, and let old pictures go.
+
+`verify` removes a file that is not what it should be, with all that was made from it: the metadata takes the address with it,
+the address the picture. What is gone is missing, and a catch-up makes it anew from what is left. `prune` first writes down, in
+ROOT/pruned-before, up to which day pictures go, and then removes them: what is missing before that day stays missing.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as time_of_day
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+from pipeline import gallery, jpeg, minutes, settings
+from pipeline.errors import BadJpeg, BadSettings, PhotoReplaced
+from pipeline.storage import LITTER_SECONDS, Store, failing_clearly, locked
+
+ALL_WELL = 0
+SOMETHING_REMOVED = 1
+MOST_DAYS = 36_500
+
+_SUFFIXES = (".json", ".txt", ".jpg")
+
+
+def add_verify_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datetime]) -> None:
+    """Add the options of `python -m pipeline verify`; `minute` parses one."""
+    parser.add_argument("--start", type=minute, default=datetime.min, help="first minute checked (default: the oldest)")
+    parser.add_argument("--stop", type=minute, default=datetime.max, help="first minute not checked (default: none)")
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Check every file from start to before stop and remove those that fail; return 0 if none did, else 1."""
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # its thread would be there when processes are forked
+    store = settings.store()
+    found = [minute for minute in _minutes_on_disk(store) if options.start <= minute < options.stop]
+    hours = [list(group) for _, group in groupby(found, key=lambda minute: minute.replace(minute=0))]
+    removed: list[datetime] = []
+    with (
+        tqdm(total=len(found), unit=" minutes", disable=not sys.stderr.isatty()) as bar,
+        ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool,
+    ):
+        try:
+            for hour, failed in zip(hours, pool.map(partial(_verify_minutes, store.root), hours), strict=True):
+                for minute, reason in failed.items():
+                    bar.write(f"{minutes.name(minute)} removed: {reason}")
+                removed += failed
+                bar.update(len(hour))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if removed:
+        gallery.write_pages(store, removed)
+    print(f"{len(found):,} minutes checked, {len(removed):,} with files removed" + ": catch-up stores them" * bool(removed))
+    return SOMETHING_REMOVED if removed else ALL_WELL
+
+
+def _minutes_on_disk(store: Store) -> list[datetime]:
+    """Return the minutes that have any file of the three, in order."""
+    found = set()
+    for day in _days(store):
+        for name in os.listdir(store.root / day.isoformat()):
+            with contextlib.suppress(ValueError):
+                if name[4:] in _SUFFIXES:
+                    found.add(datetime.combine(day, time_of_day(int(name[:2]), int(name[2:4]))))
+    return sorted(found)
+
+
+def _verify_minutes(root: Path, hour: list[datetime]) -> dict[datetime, str]:
+    store = Store(root)
+    return {minute: reason for minute in hour if (reason := verify_minute(store, minute))}
+
+
+def verify_minute(store: Store, minute: datetime) -> str:
+    """Remove those of the minute's files that fail, and return why; nothing if they are well or not all there yet."""
+    if not _failing(store, minute)[1]:
+        return ""
+    with locked(Path(store.picture(minute).path).parent):
+        # Looked at again: a run may have been in the midst of it.
+        files, reason = _failing(store, minute)
+        had_picture = store.picture(minute).exists()
+        for path in files:
+            path.unlink(missing_ok=True)
+    if had_picture and reason:
+        line = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} verify: {reason}\n"
+        with contextlib.suppress(PhotoReplaced):
+            store.failure(minute).write(line, only_if=lambda: not store.picture(minute).exists())
+    return reason
+
+
+def _failing(store: Store, minute: datetime) -> tuple[list[Path], str]:
+    """Return the files to remove, in the order in which to do so, and why.
+
+    The picture is the first to go: a minute with a picture counts as stored, whatever else it lacks.
+    """
+    metadata, address, picture = store.metadata(minute), store.address(minute), store.picture(minute)
+    is_stored = os.path.lexists(picture.path)
+    thumbnail = Path(picture.path).parent / "thumb" / f"{minute:%H%M}.jpg"
+    made = [Path(picture.path), thumbnail, Path(address.path), Path(metadata.path)]
+    line = _content(address.path)
+    if is_stored or _content(metadata.path):
+        photo = metadata.read()
+        if not photo:
+            return made, "its metadata is missing or cannot be read"
+        if photo["pipeline"].get("minute") != minutes.name(minute):
+            return made, "its metadata is that of another minute"
+    if (is_stored or line) and not (address.exists() and line.count(b"\n") == 1 and line.endswith(b"\n")):
+        return made[:3], "its address is missing or not one of its photo"
+    try:
+        with failing_clearly(), contextlib.suppress(FileNotFoundError), open(picture.path, "rb") as file:
+            jpeg.picture(file)
+    except BadJpeg as error:
+        return made[:2], str(error)
+    return [], ""
+
+
+def _content(path: str) -> bytes:
+    """Return what is in the file, nothing if there is none; a file that may not be read ends the check: it is not bad."""
+    with failing_clearly(), contextlib.suppress(FileNotFoundError):
+        return Path(path).read_bytes()
+    return b""
+
+
+def add_prune_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `python -m pipeline prune`."""
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument("--everything", action="store_true", help="metadata, addresses and reasons of failures go too")
+
+
+def prune(options: argparse.Namespace) -> int:
+    """Remove pictures older than `[storage] keep_days`, with their thumbnails, and litter; say what that frees; return 0."""
+    store, first_kept = settings.store(), _first_kept_day()
+    if first_kept is None:
+        print("[storage] keep_days is not set: every picture is kept")
+    counts, length = Counter[str](), 0
+    with failing_clearly():
+        newest = gallery.newest_minute(store) if store.root.exists() else None
+        going = list(_going(store, first_kept, newest, options.everything))
+        if first_kept and store.root.exists() and not options.dry_run:
+            _note_pruned(store, first_kept)
+        for kind, path in going:
+            counts[kind] += 1
+            length += path.stat().st_size if path.exists() else 0
+            if not options.dry_run:
+                path.unlink(missing_ok=True)
+        if not options.dry_run:
+            _remove_empty_folders(store, first_kept)
+    if newest and first_kept and counts["pictures"] and not options.dry_run:
+        # The first kept day has no earlier one any more, and the newest picture's may show that one alone.
+        gallery.write_pages(store, (datetime.combine(first_kept, time_of_day.min), newest))
+    said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "nothing to remove"
+    print(f"{'would free' if options.dry_run else 'freed'} {length / 1e6:,.1f} MB: {said}")
+    return ALL_WELL
+
+
+def _first_kept_day() -> date | None:
+    keep_days = settings.storage().keep_days
+    if keep_days is None:
+        return None
+    if not 0 <= keep_days <= MOST_DAYS:
+        raise BadSettings(f"[storage] keep_days is {keep_days}: use 0 to {MOST_DAYS:,}, or nothing to keep every picture")
+    return minutes.present_minute().date() - timedelta(days=keep_days)
+
+
+def _note_pruned(store: Store, first_kept: date) -> None:
+    """Write down that what is older stays missing, before it is; a later day stands."""
+    if store.pruned_before().date() < first_kept:
+        with store.replacing(store.root / "pruned-before") as file:
+            file.write(f"{first_kept}\n".encode())
+
+
+def _going(store: Store, first_kept: date | None, newest: datetime | None, everything: bool) -> Iterator[tuple[str, Path]]:
+    """Give each file that goes, and what it is; the newest picture's minute stays, however old."""
+    given_until = minutes.present_minute().date() - timedelta(days=settings.unsplash_settings().no_repeat_days)
+    for day in _days(store):
+        if first_kept is None or day >= first_kept:
+            break
+        kept = f"{newest:%H%M}" if newest and newest.date() == day else ""
+        for folder, _, names in os.walk(store.root / day.isoformat()):
+            for path in (Path(folder, name) for name in sorted(names)):
+                if path.stem == kept:
+                    continue
+                if path.suffix == ".jpg":
+                    yield "thumbnails" if path.parent.name == "thumb" else "pictures", path
+                elif path.name == "index.html" or (everything and (path.name != "given" or day < given_until)):
+                    yield "other files", path
+    for path in (store.root / ".tmp").glob("*"):
+        if _is_older_than_any_run(path):
+            yield "leftovers of killed runs", path
+
+
+def _remove_empty_folders(store: Store, first_kept: date | None) -> None:
+    for day in _days(store):
+        for folder in (store.root / day.isoformat() / "thumb", store.root / day.isoformat()):
+            # A fresh one may be that of a run that is about to put its first file there.
+            with contextlib.suppress(OSError):
+                if (first_kept and day < first_kept) or _is_older_than_any_run(folder):
+                    folder.rmdir()
+
+
+def _is_older_than_any_run(path: Path) -> bool:
+    try:
+        return path.stat().st_mtime < time.time() - LITTER_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _days(store: Store) -> list[date]:
+    """Return the days that have a folder, in order."""
+    days = []
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(store.root):
+            with contextlib.suppress(ValueError):
+                # fromisoformat also reads other forms, which are no folders of ours.
+                if (day := date.fromisoformat(name)).isoformat() == name and (store.root / name).is_dir():
+                    days.append(day)
+    return sorted(days)
