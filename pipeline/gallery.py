@@ -72,9 +72,8 @@ def pages_waiting() -> Iterator[None]:
 def write_pages(store: Store, changed: Iterable[datetime]) -> None:
     """Write index.html, and the pages of the days in which these minutes begin an hour or change one that is over."""
     with failing_clearly():
-        _write(store, "index.html", lambda: _last_hour(store), lambda shown: _index(store, shown))
-        if newest := newest_minute(store):
-            hour = newest.replace(minute=0)
+        if shown := _write(store, "index.html", lambda: _last_hour(store), lambda shown: _index(store, shown)):
+            hour = shown[-1].replace(minute=0)
             days = {minute.date() for minute in changed if minute < hour or _begins_its_hour(store, minute)}
             for day, earlier, later in _with_neighbours(store, days):
                 _write_day(store, day, earlier, later)
@@ -136,14 +135,15 @@ def _write_day(store: Store, day: date, earlier: date | None, later: date | None
     )
 
 
-def _write(store: Store, path: str, stored: Callable[[], list[Any]], page: Callable[[list[Any]], str]) -> None:
-    """Write a page of what is stored; if that is more by now, the run that stored it writes the page."""
+def _write(store: Store, path: str, stored: Callable[[], list[Any]], page: Callable[[list[Any]], str]) -> list[Any]:
+    """Write a page of what is stored, and return that; if it is more by now, the run that stored more writes the page."""
     shown = stored()
     with (
         contextlib.suppress(PhotoReplaced),
         store.replacing(store.root / path, only_if=lambda: stored() == shown) as file,
     ):
         file.write(page(shown).encode("utf-8", "replace"))
+    return shown
 
 
 def _index(store: Store, shown: Sequence[datetime]) -> str:
@@ -300,7 +300,7 @@ figcaption { padding: 0.7rem 1rem 0.9rem; text-align: center }
 .hour { padding: 1.5rem 1rem 3rem; max-width: 90rem; margin: auto }
 .hour header { display: flex; justify-content: space-between; align-items: baseline; margin-bottom: 0.8rem }
 .hour ol { grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: 1rem 0.6rem }
-.hour img, .hour .gap div { aspect-ratio: 3 / 2; overflow: hidden }
+.hour img, .hour .gap div { aspect-ratio: 3 / 2 }
 .hour .gap div { border: 1px dashed var(--line); padding: 0.3rem 0.5rem }
 li p { font-size: 0.75rem; padding-top: 0.2rem }
 b { color: var(--ink); font-weight: 500 }

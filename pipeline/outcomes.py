@@ -9,7 +9,6 @@ import os
 import signal
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, TypeVar
 
 import luigi
@@ -18,6 +17,7 @@ from luigi.worker import TaskProcess
 
 from pipeline import log, minutes, settings
 from pipeline.errors import EndsRun, PipelineError
+from pipeline.storage import failing_clearly
 
 TaskClass = TypeVar("TaskClass", bound=type[luigi.Task])
 
@@ -66,7 +66,7 @@ def _present(task: Any) -> None:
     _begin()
     if task.task_family == "StoreImage":
         _say(task, "stored already")
-        _forget_failure(task.timestamp)
+        _forget_failure(task)
 
 
 def _started(task: Any) -> None:
@@ -77,7 +77,7 @@ def _started(task: Any) -> None:
 def _done(task: Any, seconds: float) -> None:
     _say(task, f"done in {seconds:.1f} s")
     if task.task_family == "StoreImage":
-        _forget_failure(task.timestamp)
+        _forget_failure(task)
 
 
 def _failed(task: Any, error: BaseException) -> None:
@@ -107,9 +107,10 @@ def _keep_failure(task: Any, reason: str) -> None:
         _say(task, f"could not keep its failure: {error}")
 
 
-def _forget_failure(minute: datetime) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        Path(settings.store().failure(minute).path).unlink()
+def _forget_failure(task: Any) -> None:
+    path = settings.store().failure(task.timestamp).path
+    with only_said(task, ".error"), failing_clearly(), contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _end_run() -> None:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
@@ -78,7 +79,7 @@ class Store:
         """Return the day's minutes that have a picture, as `1205`."""
         try:
             with os.scandir(self.root / day.isoformat()) as entries:
-                return {entry.name[:4] for entry in entries if entry.name[4:] == ".jpg" and entry.stat().st_size}
+                return {entry.name[:4] for entry in entries if entry.name[4:] == ".jpg" and _is_filled(entry)}
         except OSError:
             return set()
 
@@ -189,7 +190,7 @@ class Store:
         path = f"{folder}/{os.urandom(8).hex()}"
         with failing_clearly():
             if not self._is_swept:
-                os.makedirs(folder, exist_ok=True)
+                _make_folder(Path(folder))
                 _sweep(folder)
                 self._is_swept = True
             try:
@@ -210,7 +211,8 @@ class StoredFile(luigi.LocalTarget):
 
     def exists(self) -> bool:
         try:
-            return os.path.getsize(self.path) > 0
+            found = os.stat(self.path)
+            return stat.S_ISREG(found.st_mode) and found.st_size > 0
         except OSError:
             return False
 
@@ -258,6 +260,10 @@ class Address(StoredFile):
         return line if line and line in self._metadata.read().get("urls", {}).values() else ""
 
 
+def _is_filled(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_file() and entry.stat().st_size > 0
+
+
 def _take_places(moves: Sequence[_Move]) -> int:
     """Flush the files to the disk, give each its path, all of one folder, and return how many conditions held."""
     folder, taken = moves[0].path.parent, 0
@@ -265,9 +271,6 @@ def _take_places(moves: Sequence[_Move]) -> int:
         move.file.flush()
         os.fsync(move.file.fileno())
         move.file.close()
-    if not folder.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _flush_folder(folder.parent)
     with locked(folder):
         for move in moves:
             if move.only_if():
@@ -284,14 +287,14 @@ def failing_clearly() -> Iterator[None]:
         yield
     except OSError as error:
         kind = StorageFailed if error.errno in _MAY_PASS else RootUnusable
-        raise kind(f"{error.filename or 'the disk'}: {error.strerror or error}") from error
+        raise kind(f"{error.filename2 or error.filename or 'the disk'}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
     with failing_clearly():
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         if fcntl is None:
             yield
             return
@@ -302,6 +305,15 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those above it that are not there, so that they survive a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        _flush_folder(folder.parent)
 
 
 def _flush_folder(folder: Path) -> None:
