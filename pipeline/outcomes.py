@@ -83,7 +83,7 @@ def _done(task: Any, seconds: float) -> None:
 def _failed(task: Any, error: BaseException) -> None:
     _begin()
     if log.is_made_anew(error):
-        _say(task, "waits: its photo is replaced")
+        _say(task, "waits for another photo")
         return
     reason = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
     _say(task, f"failed: {reason}")

@@ -16,6 +16,9 @@ ALLOWED: dict[str, range | tuple[str, ...]] = {
     "content_filter": ("low", "high"),
     "size": api.SIZES,
     "photos_per_request": range(1, 31),
+    "no_repeat_days": range(0, 366),
+    "requests_reserved": range(0, 5001),
+    "answer_seconds": range(1, 3601),
 }
 
 
@@ -42,7 +45,7 @@ class unsplash(luigi.Config):
     report_downloads = luigi.BoolParameter(default=True, parsing=luigi.BoolParameter.EXPLICIT_PARSING)
     requests_reserved = luigi.IntParameter(default=5)
     app_name = luigi.Parameter(default="picture_a_minute")
-    answer_seconds = luigi.FloatParameter(default=60.0)
+    answer_seconds = luigi.IntParameter(default=60)
 
 
 class storage(luigi.Config):
@@ -63,7 +66,11 @@ def unsplash_settings() -> unsplash:
         raise BadSettings("[unsplash] topics is empty: name at least one, such as nature")
     for knob, allowed in ALLOWED.items():
         if getattr(section, knob) not in allowed:
-            choices = "1 to 30" if isinstance(allowed, range) else ", ".join(word or "nothing" for word in allowed)
+            choices = (
+                f"{allowed[0]} to {allowed[-1]}"
+                if isinstance(allowed, range)
+                else ", ".join(word or "nothing" for word in allowed)
+            )
             raise BadSettings(f"[unsplash] {knob} is {getattr(section, knob)!r}: use {choices}")
     return section
 

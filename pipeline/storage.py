@@ -23,7 +23,7 @@ from typing import IO, Any, NamedTuple
 
 import luigi
 
-from pipeline.errors import PhotoReplaced, RootUnusable, StorageFailed
+from pipeline.errors import PhotoGone, PhotoReplaced, RootUnusable, StorageFailed
 from pipeline.minutes import MINUTE
 
 try:
@@ -32,6 +32,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LITTER_SECONDS = 3600
+
+_REPLACED = "another run gave the minute another photo meanwhile"
 
 _NAMES = [f"{hour:02}{minute:02}" for hour in range(24) for minute in range(60)]
 _MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
@@ -157,6 +159,15 @@ class Store:
             with self.replacing(path) as file:
                 file.write(before + "".join(f"{minute:%H%M} {photo_id}\n" for minute, photo_id in entries).encode())
 
+    @contextlib.contextmanager
+    def dropping_if_gone(self, minute: datetime, photo: Mapping[str, Any]) -> Iterator[None]:
+        """Drop the minute's photo if the block finds that it cannot be had."""
+        try:
+            yield
+        except PhotoGone:
+            self.drop_photo(minute, photo["id"])
+            raise
+
     def drop_photo(self, minute: datetime, photo_id: str) -> None:
         """Remove the minute's photo if it still is that one and not stored; the minute is open again."""
         metadata, address = self.metadata(minute), self.address(minute)
@@ -181,7 +192,7 @@ class Store:
         with self._temporary_file() as file:
             yield file
             if not _take_places([_Move(file, path, only_if)]):
-                raise PhotoReplaced("another run gave the minute another photo meanwhile")
+                raise PhotoReplaced(_REPLACED)
 
     @contextlib.contextmanager
     def _temporary_file(self) -> Iterator[IO[bytes]]:
@@ -232,6 +243,12 @@ class Metadata(StoredFile):
     def exists(self) -> bool:
         return bool(self.read())
 
+    def photo(self) -> dict[str, Any]:
+        """Return the photo; PhotoReplaced if it is gone since the task was begun."""
+        if not (photo := self.read()):
+            raise PhotoReplaced(_REPLACED)
+        return photo
+
     def read(self) -> dict[str, Any]:
         """Return the photo; nothing if there is none that can be read."""
         try:
@@ -250,6 +267,12 @@ class Address(StoredFile):
 
     def exists(self) -> bool:
         return bool(self.read())
+
+    def line(self) -> str:
+        """Return the address; PhotoReplaced if it is gone since the task was begun."""
+        if not (line := self.read()):
+            raise PhotoReplaced(_REPLACED)
+        return line
 
     def read(self) -> str:
         """Return the address; nothing if there is none that can be read."""

@@ -12,7 +12,6 @@ import luigi
 from luigi.util import requires
 
 from pipeline import gallery, jpeg, lookahead, quota, settings, unsplash
-from pipeline.errors import PhotoGone
 from pipeline.minutes import MinuteParameter
 from pipeline.outcomes import only_said, recorded, show_status
 from pipeline.storage import Address, Metadata, StoredFile
@@ -42,8 +41,9 @@ class ExtractUrl(luigi.Task):
         return settings.store().address(self.timestamp)
 
     def run(self) -> None:
-        photo = self.input().read()
-        address = unsplash.address_of(photo, settings.unsplash_settings().size)
+        photo = self.input().photo()
+        with settings.store().dropping_if_gone(self.timestamp, photo):
+            address = unsplash.address_of(photo, settings.unsplash_settings().size)
         self.output().write(f"{address}\n", only_if=lambda: self.input().read() == photo)
 
 
@@ -64,15 +64,14 @@ class StoreImage(luigi.Task):
 
     def run(self) -> None:
         store, wanted = settings.store(), settings.unsplash_settings()
-        photo, address = store.metadata(self.timestamp).read(), self.input().read()
+        photo, address = store.metadata(self.timestamp).photo(), self.input().line()
         client = unsplash.client(wanted.answer_seconds)
-        try:
-            with self.output().replacing(only_if=lambda: self.input().read() == address) as file:
-                client.download(address, file)
-                picture = jpeg.picture(file)
-        except PhotoGone:
-            store.drop_photo(self.timestamp, photo["id"])
-            raise
+        with (
+            store.dropping_if_gone(self.timestamp, photo),
+            self.output().replacing(only_if=lambda: self.input().read() == address) as file,
+        ):
+            client.download(address, file)
+            picture = jpeg.picture(file)
         with only_said(self, "page"):
             gallery.publish(store, self.timestamp, picture)
         with only_said(self, "status in luigid"):

@@ -294,10 +294,10 @@ class Unsplash:
 
 def address_of(photo: Photo, size: str) -> str:
     """Return where the photo's picture of this size is."""
-    try:
-        return str(photo["urls"][size])
-    except (KeyError, TypeError):
-        raise PhotoGone(f"the photo has no picture of size {size!r}") from None
+    address = photo["urls"].get(size)
+    if not (isinstance(address, str) and re.fullmatch(r"[!-~]+", address)):
+        raise PhotoGone(f"the photo has no picture of size {size!r}")
+    return address
 
 
 def is_of_unsplash_plus(address: str) -> bool:

@@ -26,6 +26,7 @@ from pipeline.storage import LITTER_SECONDS, Store, failing_clearly, locked
 
 ALL_WELL = 0
 SOMETHING_REMOVED = 1
+STOPPED = 130
 MOST_DAYS = 36_500
 
 _SUFFIXES = (".json", ".txt", ".jpg")
@@ -38,7 +39,10 @@ def add_verify_arguments(parser: argparse.ArgumentParser, minute: Callable[[str]
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Check every file from start to before stop and remove those that fail; return 0 if none did, else 1."""
+    """Check every file from start to before stop and remove those that fail.
+
+    Return 0 if none did, 1 if any did, 130 after Ctrl-C.
+    """
     from tqdm import tqdm
 
     tqdm.monitor_interval = 0  # its thread would be there when processes are forked
@@ -58,7 +62,8 @@ def verify(options: argparse.Namespace) -> int:
                 bar.update(len(hour))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
-            raise
+            print(f"stopped, {len(removed):,} with files removed so far", file=sys.stderr)
+            return STOPPED
     if removed:
         gallery.write_pages(store, removed)
     print(f"{len(found):,} minutes checked, {len(removed):,} with files removed" + ": catch-up stores them" * bool(removed))
@@ -158,7 +163,7 @@ def prune(options: argparse.Namespace) -> int:
     if newest and first_kept and counts["pictures"] and not options.dry_run:
         # The first kept day has no earlier one any more, and the newest picture's may show that one alone.
         gallery.write_pages(store, (datetime.combine(first_kept, time_of_day.min), newest))
-    said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "nothing to remove"
+    said = ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items())) or "nothing to remove"
     print(f"{'would free' if options.dry_run else 'freed'} {length / 1e6:,.1f} MB: {said}")
     return ALL_WELL
 

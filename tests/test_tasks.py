@@ -176,6 +176,19 @@ def test_a_photo_that_cannot_be_had_is_replaced(project: Project, api: WatchedSa
     assert of_minute(project) == THREE
 
 
+def test_a_photo_without_the_wanted_size_is_replaced(project: Project, api: WatchedSandbox) -> None:
+    """A filed photo that has no picture of the size that is wanted by now gives way to another one."""
+    project.store(MINUTE)
+    [path, *_] = sorted(path for path in project.root.glob("*/*.json") if path.stem > "1205")
+    photo = json.loads(path.read_text())
+    del photo["urls"]["small"]
+    path.write_text(json.dumps(photo))
+    run = project.store(f"2026-11-23T{path.stem}", "--unsplash-size", "small")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(path.read_text())["id"] != photo["id"]
+    assert len(api.requests("/photos/random")) == 2
+
+
 def test_three_photos_a_run(project: Project, api: WatchedSandbox) -> None:
     """A run tries three photos at most; then the minute is open again, and its failure says why."""
     api.instead = lambda target: status(410) if "/photo-" in target else None

@@ -214,8 +214,9 @@ def test_the_key_from_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_missing_size_is_a_photo_that_cannot_be_had() -> None:
     """A photo without an address of the wanted size has to be replaced."""
-    with pytest.raises(PhotoGone):
-        unsplash.address_of({"urls": {}}, "regular")
+    for urls in ({}, {"regular": None}, {"regular": "https://images.unsplash.com/a b"}):
+        with pytest.raises(PhotoGone):
+            unsplash.address_of({"urls": urls}, "regular")
 
 
 def test_the_credit() -> None:
