@@ -63,7 +63,7 @@ class _JpegFile(io.BytesIO):
 
 def _thumbnail(image: ImageFile.ImageFile) -> bytes:
     small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BILINEAR)
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BILINEAR, reducing_gap=None)
     with _JpegFile() as file:
         small.save(file, quality=75, **_turned_as(image))
         return file.getvalue()

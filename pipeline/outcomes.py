@@ -23,7 +23,7 @@ TaskClass = TypeVar("TaskClass", bound=type[luigi.Task])
 
 
 def recorded(task_class: TaskClass) -> TaskClass:
-    """Have Luigi's events of the class's tasks recorded."""
+    """Have Luigi's events of the class's tasks recorded; the outermost decorator, when the class is complete."""
     for event, handler in (
         (luigi.Event.DEPENDENCY_DISCOVERED, _discovered),
         (luigi.Event.DEPENDENCY_PRESENT, _present),
@@ -32,6 +32,8 @@ def recorded(task_class: TaskClass) -> TaskClass:
         (luigi.Event.FAILURE, _failed),
     ):
         task_class.event_handler(event)(handler)
+    # Luigi looks its classes through for parameters some fifty times a minute's run; from here on they stay what they are.
+    task_class.get_params = staticmethod(functools.cache(task_class.get_params))  # type: ignore[method-assign]
     return task_class
 
 

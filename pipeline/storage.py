@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -252,10 +252,20 @@ class Metadata(StoredFile):
     def read(self) -> dict[str, Any]:
         """Return the photo; nothing if there is none that can be read."""
         try:
-            photo = json.loads(Path(self.path).read_bytes())
-            return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
-        except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            found = os.stat(self.path)
+        except OSError:
             return {}
+        return _photo(self.path, found.st_ino, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _photo(path: str, inode: int, changed: int) -> dict[str, Any]:
+    """Return the photo in the file, kept in mind while the file is the same: a run looks at it nine times."""
+    try:
+        photo = json.loads(Path(path).read_bytes())
+        return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 class Address(StoredFile):
