@@ -14,7 +14,16 @@ setup(
     install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66"],
     extras_require={
         "monitor": ["prometheus_client>=0.20", "sqlalchemy<2"],
-        "test": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "ruff>=0.9", "types-requests>=2.32", "types-tqdm>=4.66"],
+        "test": [
+            "axe-playwright-python>=0.1.8",
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "playwright>=1.50",
+            "pytest>=8",
+            "ruff>=0.9",
+            "types-requests>=2.32",
+            "types-tqdm>=4.66",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3.10",

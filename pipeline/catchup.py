@@ -25,7 +25,7 @@ from luigi.task_register import Register
 from luigi.worker import Worker
 
 from pipeline import gallery, log, minutes, quota, settings
-from pipeline.errors import EndsRun, QuotaExceeded
+from pipeline.errors import EndsRun, PipelineError, QuotaExceeded
 from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
 from pipeline.tasks import StoreImage
@@ -127,9 +127,16 @@ def run(options: argparse.Namespace) -> int:
         return STOPPED
     finally:
         if progress.stored:
-            gallery.write_pages(store, chosen)
+            _write_pages(store, chosen)
     progress.close(str(end) if end else "done")
     return 0 if progress.stored == len(missing) else TASK_FAILED
+
+
+def _write_pages(store: Store, stored: Sequence[datetime]) -> None:
+    try:
+        gallery.write_pages(store, stored)
+    except PipelineError as error:
+        print(f"the pages could not be written: {error}", file=sys.stderr)
 
 
 def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress: "Progress") -> EndsRun | None:

@@ -26,7 +26,6 @@ from pipeline.unsplash import Photo
 
 HOUR = timedelta(hours=1)
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _PICTURE = re.compile(r"([01]\d|2[0-3])[0-5]\d\.jpg", re.ASCII)
 _pages_wait: ContextVar[bool] = ContextVar("pages_wait", default=False)
 
@@ -81,21 +80,13 @@ def write_pages(store: Store, changed: Iterable[datetime]) -> None:
 
 def newest_minute(store: Store) -> datetime | None:
     """Return the last minute that has a picture."""
-    for day in reversed(_days(store)):
+    for day in reversed(store.days()):
         with contextlib.suppress(FileNotFoundError):
             for name in sorted(filter(_PICTURE.fullmatch, os.listdir(store.root / day.isoformat())), reverse=True):
                 minute = datetime.combine(day, time_of_day(int(name[:2]), int(name[2:4])))
                 if store.picture(minute).exists():
                     return minute
     return None
-
-
-def _days(store: Store) -> list[date]:
-    days = []
-    for name in filter(_DAY.fullmatch, os.listdir(store.root)):
-        with contextlib.suppress(ValueError):
-            days.append(date.fromisoformat(name))
-    return sorted(days)
 
 
 def _last_hour(store: Store) -> list[datetime]:
@@ -117,7 +108,7 @@ def _with_neighbours(store: Store, days: set[date]) -> list[tuple[date, date | N
     """
     if not days:
         return []
-    have_page = {day for day in _days(store) if (store.root / day.isoformat() / "index.html").exists()}
+    have_page = {day for day in store.days() if (store.root / day.isoformat() / "index.html").exists()}
     days = {day for day in days if (store.root / day.isoformat()).exists()}
     pages = sorted(have_page | days)
     after = dict(pairwise(pages))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from pipeline import minutes, quota, settings
@@ -43,14 +44,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def status(store: Store) -> dict[str, Any]:
-    """Return how the pipeline does; the last 24 hours end before the present minute.
+    """Return how the pipeline does; the last 24 hours end before the present minute, and begin with the first picture at most.
 
     Bytes are those of the last 24 hours' files, and of the whole disk that ROOT is on: adding up a year of files takes minutes.
     """
     now, stop = datetime.now(timezone.utc).replace(tzinfo=None), minutes.present_minute()
-    start = stop - DAY
     with failing_clearly():
-        newest, disk = newest_minute(store), shutil.disk_usage(store.root)
+        start = min(stop, max(stop - DAY, store.oldest_minute() or stop - DAY))
+        newest, disk = newest_minute(store), shutil.disk_usage(_existing(store.root.absolute()))
         missing = store.missing_minutes(start, stop)
         failed = sum(store.failure(minute).exists() for minute in missing)
         written = _bytes(store, start, stop)
@@ -59,7 +60,7 @@ def status(store: Store) -> dict[str, Any]:
         "newest": minutes.name(newest) if newest else None,
         "age_seconds": round((now - newest).total_seconds()) if newest else None,
         "last_24_hours": {
-            "stored": DAY // minutes.MINUTE - len(missing),
+            "stored": (stop - start) // minutes.MINUTE - len(missing),
             "missing": len(missing) - failed,
             "failed": failed,
             "bytes": written,
@@ -69,10 +70,15 @@ def status(store: Store) -> dict[str, Any]:
     }
 
 
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return folder if folder.exists() else _existing(folder.parent)
+
+
 def _bytes(store: Store, start: datetime, stop: datetime) -> int:
-    """Return the size of the files of the minutes from start to before stop, which are a day apart."""
+    """Return the size of the files of the minutes from start to before stop, at most a day later."""
     total = 0
-    for day in (start.date(), stop.date()):
+    for day in {start.date(), stop.date()}:
         for folder in (store.root / day.isoformat(), store.root / day.isoformat() / "thumb"):
             with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
                 for entry in entries:

@@ -110,11 +110,20 @@ class Store:
                 complete.append(minute)
         return complete
 
+    def days(self) -> list[date]:
+        """Return the days that have a folder, in order."""
+        days = []
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.root) as entries:
+            for entry in entries:
+                with contextlib.suppress(ValueError):
+                    # fromisoformat reads other forms too, which are no folders of ours.
+                    if (day := date.fromisoformat(entry.name)).isoformat() == entry.name and entry.is_dir():
+                        days.append(day)
+        return sorted(days)
+
     def oldest_minute(self) -> datetime | None:
         """Return the first minute that has a picture."""
-        days = sorted(entry.name for entry in self.root.glob("????-??-??"))
-        for name in days:
-            day = date.fromisoformat(name)
+        for day in self.days():
             if stored := self.stored_names(day):
                 return datetime.combine(day, datetime.strptime(min(stored), "%H%M").time())
         return None

@@ -56,9 +56,9 @@ def verify(options: argparse.Namespace) -> int:
     ):
         try:
             for hour, failed in zip(hours, pool.map(partial(_verify_minutes, store.root), hours), strict=True):
+                removed += failed
                 for minute, reason in failed.items():
                     bar.write(f"{minutes.name(minute)} removed: {reason}")
-                removed += failed
                 bar.update(len(hour))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
@@ -73,7 +73,7 @@ def verify(options: argparse.Namespace) -> int:
 def _minutes_on_disk(store: Store) -> list[datetime]:
     """Return the minutes that have any file of the three, in order."""
     found = set()
-    for day in _days(store):
+    for day in store.days():
         for name in os.listdir(store.root / day.isoformat()):
             with contextlib.suppress(ValueError):
                 if name[4:] in _SUFFIXES:
@@ -187,7 +187,7 @@ def _note_pruned(store: Store, first_kept: date) -> None:
 def _going(store: Store, first_kept: date | None, newest: datetime | None, everything: bool) -> Iterator[tuple[str, Path]]:
     """Give each file that goes, and what it is; the newest picture's minute stays, however old."""
     given_until = minutes.present_minute().date() - timedelta(days=settings.unsplash_settings().no_repeat_days)
-    for day in _days(store):
+    for day in store.days():
         if first_kept is None or day >= first_kept:
             break
         kept = f"{newest:%H%M}" if newest and newest.date() == day else ""
@@ -205,7 +205,7 @@ def _going(store: Store, first_kept: date | None, newest: datetime | None, every
 
 
 def _remove_empty_folders(store: Store, first_kept: date | None) -> None:
-    for day in _days(store):
+    for day in store.days():
         for folder in (store.root / day.isoformat() / "thumb", store.root / day.isoformat()):
             # A fresh one may be that of a run that is about to put its first file there.
             with contextlib.suppress(OSError):
@@ -218,15 +218,3 @@ def _is_older_than_any_run(path: Path) -> bool:
         return path.stat().st_mtime < time.time() - LITTER_SECONDS
     except FileNotFoundError:
         return False
-
-
-def _days(store: Store) -> list[date]:
-    """Return the days that have a folder, in order."""
-    days = []
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(store.root):
-            with contextlib.suppress(ValueError):
-                # fromisoformat also reads other forms, which are no folders of ours.
-                if (day := date.fromisoformat(name)).isoformat() == name and (store.root / name).is_dir():
-                    days.append(day)
-    return sorted(days)

@@ -30,7 +30,9 @@ def test_the_first_command_stores_a_picture(tmp_path: Path) -> None:
     """In a fresh clone, without a key, an account or a server, the README's first command stores a picture."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(clone)], check=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("UNSPLASH_", "LUIGI_", "VIRTUAL_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("UNSPLASH_", "LUIGI_", "VIRTUAL_"))
+    }
     run = subprocess.run(["/bin/sh", "-c", COMMANDS[0]], cwd=clone, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert len(list((clone / "data/demo").glob("*/*.jpg"))) == 1

@@ -1,0 +1,107 @@
+"""`python -m pipeline status`: what it counts, what it prints, and when it is a failed health check."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from pipeline import minutes, unsplash
+from pipeline.minutes import MINUTE
+from pipeline.quota import note
+from pipeline.storage import Store
+from tests.conftest import Project
+from tests.test_gallery import fail, keep
+
+
+def status(project: Project, *options: str) -> tuple[int, dict[str, Any]]:
+    """Return the exit code, and what `status --json` says."""
+    run = project.run("pipeline", "status", "--json", *options)
+    assert run.stderr == ""
+    return run.returncode, json.loads(run.stdout)
+
+
+def test_the_last_24_hours_are_counted(project: Project) -> None:
+    """Each minute of the 24 hours before the present one is stored, failed or missing; older ones do not count."""
+    store, now = Store(project.root), minutes.present_minute()
+    for age in (1, 61, 24 * 60 - 10, 25 * 60):
+        keep(store, now - age * MINUTE)
+    for age in (61, 62, 63, 25 * 60 + 1):
+        fail(store, now - age * MINUTE, "StoreImage: no answer")
+    _, found = status(project)
+    assert found["newest"] == minutes.name(now - MINUTE)
+    counts = {name: found["last_24_hours"][name] for name in ("stored", "failed", "missing")}
+    assert counts == {"stored": 3, "failed": 2, "missing": 1440 - 5}
+
+
+def test_what_is_missing_is_counted_from_the_first_picture(project: Project) -> None:
+    """Minutes before the first picture of all are not missing."""
+    store, now = Store(project.root), minutes.present_minute()
+    for age in (1, 100):
+        keep(store, now - age * MINUTE)
+    counts = status(project)[1]["last_24_hours"]
+    assert (counts["stored"], counts["failed"]) == (2, 0)
+    assert counts["missing"] in (98, 99), "a minute more when the present one ends meanwhile"
+
+
+def test_the_bytes_are_those_of_the_counted_minutes(project: Project) -> None:
+    """The bytes of the last 24 hours are the sizes of those minutes' files, thumbnails included, and of no others."""
+    store, now = Store(project.root), minutes.present_minute()
+    for age in (60, 25 * 60):
+        keep(store, now - age * MINUTE)
+    counted = now - 60 * MINUTE
+    thumbnail = store.root / counted.date().isoformat() / "thumb" / f"{counted:%H%M}.jpg"
+    thumbnail.parent.mkdir()
+    thumbnail.write_bytes(b"123")
+    _, found = status(project)
+    files = [path for path in store.root.rglob(f"{counted:%H%M}.*") if str(counted.date()) in str(path)]
+    assert len(files) == 3
+    assert found["last_24_hours"]["bytes"] == sum(path.stat().st_size for path in files)
+
+
+def test_an_old_newest_picture_fails_the_health_check(project: Project) -> None:
+    """The exit code is 1 when the newest picture is older than 5 minutes, or than --max-age says."""
+    keep(Store(project.root), minutes.present_minute() - 20 * MINUTE)
+    code, found = status(project)
+    assert (code, found["age_seconds"] // 60) in {(1, 20), (1, 21)}
+    assert status(project, "--max-age", "30")[0] == 0
+
+
+def test_a_new_picture_passes_the_health_check(project: Project) -> None:
+    """The exit code is 0 when the newest picture is new, and the text says how things stand."""
+    store, now = Store(project.root), minutes.present_minute()
+    keep(store, now)
+    note(store, unsplash.Quota(50, 38))
+    run = project.run("pipeline", "status")
+    assert run.returncode == 0
+    assert run.stdout.splitlines()[0].startswith(f"newest picture  {minutes.name(now)}, ")
+    assert " stored, 0 failed, 0 missing, " in run.stdout
+    assert "38 of 50 requests left this hour" in run.stdout
+
+
+def test_without_a_picture_the_health_check_fails(project: Project) -> None:
+    """A ROOT without any picture is a failed health check that says so."""
+    project.root.mkdir()
+    run = project.run("pipeline", "status")
+    assert run.returncode == 1
+    assert "newest picture  none\n" in run.stdout
+    assert "no picture for more than 5 minutes" in run.stdout
+
+
+def test_before_the_first_picture_there_is_none(project: Project) -> None:
+    """Where nothing was ever stored the newest picture is none, which is too old."""
+    run = project.run("pipeline", "status")
+    assert run.returncode == 1
+    assert run.stdout.startswith("newest picture  none\n")
+    assert run.stderr == ""
+    assert not project.root.exists()
+
+
+def test_the_quota_is_that_of_this_hour(project: Project) -> None:
+    """What was read of the quota in an earlier hour says nothing of this one."""
+    store = Store(project.root)
+    keep(store, minutes.present_minute())
+    note(store, unsplash.Quota(50, 38))
+    path = store.root / "quota"
+    kept = json.loads(path.read_text())
+    earlier = minutes.present_minute() - timedelta(hours=1)
+    path.write_text(json.dumps(kept | {"at": f"{earlier.isoformat()}Z"}))
+    assert status(project)[1]["quota"] is None
