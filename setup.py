@@ -13,7 +13,7 @@ setup(
     python_requires=">=3.10",
     install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66"],
     extras_require={
-        "monitor": ["prometheus_client>=0.20", "sqlalchemy<2"],
+        "monitor": ["prometheus_client>=0.20", "sqlalchemy>=1.4,<2"],
         "test": [
             "axe-playwright-python>=0.1.8",
             "hypothesis>=6.100",

@@ -16,7 +16,7 @@ def fill_minutes(minute: datetime, store: Store, settings: Settings) -> None:
     same_topic = minutes.minutes_of_same_topic(minute, settings.topics)
     wanting = islice((each for each in same_topic if store.is_open(each)), settings.photos_per_request)
     with locked(store.root):
-        given = store.given_photos(minute, settings.no_repeat_days)
+        given = store.given_photos([photo["id"] for photo in photos], minute, settings.no_repeat_days)
         fresh = [photo for photo in photos if photo["id"] not in given]
         chosen = dict(zip(wanting, fresh or photos, strict=False))
         store.note_given({each: photo["id"] for each, photo in chosen.items()})

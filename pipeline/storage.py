@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
 from functools import lru_cache, partial
@@ -122,18 +122,27 @@ class Store:
         return sorted(days)
 
     def oldest_minute(self) -> datetime | None:
-        """Return the first minute that has a picture."""
+        """Return the first minute that has a picture and was not to be let go."""
         for day in self.days():
-            if stored := self.stored_names(day):
-                return datetime.combine(day, datetime.strptime(min(stored), "%H%M").time())
+            if day >= self.pruned_before().date():
+                names = sorted(name[:4] for name in os.listdir(self.root / day.isoformat()) if name[4:] == ".jpg")
+                for name in names:
+                    with contextlib.suppress(ValueError):
+                        minute = datetime.combine(day, datetime.strptime(name, "%H%M").time())
+                        if self.picture(minute).exists():
+                            return minute
         return None
 
     def pruned_before(self) -> datetime:
         """Return the minute before which pictures were let go: what is missing there stays missing."""
-        try:
-            return datetime.fromisoformat((self.root / "pruned-before").read_text("ascii").strip())
-        except (OSError, ValueError):
-            return datetime.min
+        path = self.root / "pruned-before"
+        with failing_clearly():
+            try:
+                return datetime.fromisoformat(path.read_text("ascii").strip())
+            except FileNotFoundError:
+                return datetime.min
+            except ValueError as error:
+                raise RootUnusable(f"{path} names no day, such as 2026-11-23, before which pictures were let go") from error
 
     def is_open(self, minute: datetime) -> bool:
         """Tell whether the minute still wants a photo: none is filed for it, and it has no picture."""
@@ -150,13 +159,13 @@ class Store:
             for _, of_day in groupby(moves, key=lambda move: move.path.parent):
                 _take_places(list(of_day))
 
-    def given_photos(self, minute: datetime, days: int) -> set[str]:
-        """Return the ids of the photos given to any minute within so many days of this one; none for 0 days."""
-        near = (minute.date() + timedelta(days=distance) for distance in range(-days, days + 1)) if days > 0 else ()
-        given: set[str] = set()
-        for day in near:
-            with contextlib.suppress(OSError), open(f"{self.root}/{day}/given", encoding="ascii", errors="replace") as lines:
-                given.update(line[5:-1] for line in lines)
+    def given_photos(self, photo_ids: Collection[str], minute: datetime, days: int) -> set[str]:
+        """Return those of the photos that were given to any minute within so many days of this one; none for 0 days."""
+        asked, given = frozenset(photo_ids), set[str]()
+        for distance in range(-days, days + 1) if days > 0 else ():
+            day = minute.date() + timedelta(days=distance)
+            with contextlib.suppress(OSError), open(f"{self.root}/{day}/given", encoding="ascii", errors="replace") as file:
+                given |= asked.intersection(file.read().split())
         return given
 
     def note_given(self, photo_ids: Mapping[datetime, str]) -> None:

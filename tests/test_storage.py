@@ -180,10 +180,10 @@ def test_given_photos_are_remembered_for_so_many_days(store: Store) -> None:
     """A photo counts as given within so many days before and after, and for 0 days never."""
     store.note_given({MIDDAY: "a", MIDDAY + timedelta(days=1): "b"})
     store.note_given({MIDDAY + MINUTE: "c"})
-    assert store.given_photos(MIDDAY, 30) == {"a", "b", "c"}
-    assert store.given_photos(MIDDAY + timedelta(days=31), 30) == {"b"}
-    assert store.given_photos(MIDDAY - timedelta(days=31), 30) == set()
-    assert store.given_photos(MIDDAY, 0) == set()
+    assert store.given_photos("abcd", MIDDAY, 30) == {"a", "b", "c"}
+    assert store.given_photos("abcd", MIDDAY + timedelta(days=31), 30) == {"b"}
+    assert store.given_photos("abcd", MIDDAY - timedelta(days=31), 30) == set()
+    assert store.given_photos("abcd", MIDDAY, 0) == set()
 
 
 def test_missing_minutes(store: Store) -> None:
@@ -195,6 +195,18 @@ def test_missing_minutes(store: Store) -> None:
     assert store.missing_minutes(start, start + MINUTE) == store.missing_minutes(start, start) == []
     assert store.complete(iter([start, start + MINUTE, start + 3 * MINUTE])) == [start, start + 3 * MINUTE]
     assert store.oldest_minute() == start
+
+
+def test_what_was_let_go_is_not_missing(store: Store) -> None:
+    """Minutes before ROOT/pruned-before count as complete; a file that names no day is said, not passed over."""
+    start = datetime(2026, 11, 22, 23, 58)
+    store.root.mkdir()
+    (store.root / "pruned-before").write_text("2026-11-23\n")
+    assert store.missing_minutes(start, start + 4 * MINUTE) == [start + 2 * MINUTE, start + 3 * MINUTE]
+    assert store.complete([start, start + 3 * MINUTE]) == [start]
+    (store.root / "pruned-before").write_text("yesterday\n")
+    with pytest.raises(RootUnusable, match="pruned-before"):
+        store.missing_minutes(start, start + MINUTE)
 
 
 def test_metadata_survives_the_way_to_the_disk(store: Store) -> None:

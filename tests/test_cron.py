@@ -1,0 +1,179 @@
+"""What cron is given: the script of every minute in cron's bare environment, and four real minutes of Debian's cron daemon."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline import minutes
+from tests.conftest import KEY, REPOSITORY, Project, WatchedSandbox, status
+from tests.test_luigid import free_port, running_luigid
+
+WAIT_SECONDS = 200
+
+# Everything that cron reads and writes is laid over with empty folders that this process alone sees: no crontab of the
+# machine is read or changed, and what would be mailed goes to a file.
+OWN_CRON = """set -e
+mount -t tmpfs none /var/spool/cron
+install -d -m 1730 -g crontab /var/spool/cron/crontabs
+mount -t tmpfs none /etc/cron.d
+mount --bind /dev/null /etc/crontab
+mount -t tmpfs none /run
+mkdir /run/upper /run/work
+install -m 755 sendmail /run/upper/sendmail
+mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=/run/upper,workdir=/run/work /usr/sbin
+crontab crontab
+exec cron -f
+"""
+
+NEEDED = ("unshare", "cron", "crontab")
+
+# All that cron sets.
+BARE_ENVIRONMENT = {"HOME": "/", "LOGNAME": "pictures", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+
+
+@pytest.fixture
+def installed(project: Project, api: WatchedSandbox) -> Project:
+    """The project as docs/operations.md installs it, with a port for luigid on which there is none yet."""
+    project.configure(scheduler_port=str(free_port()))
+    shutil.copytree(REPOSITORY / "deploy", project.folder / "deploy")
+    (project.folder / ".venv").symlink_to(sys.prefix)
+    (project.folder / ".env").write_text(f"UNSPLASH_API_KEY={KEY}\nUNSPLASH_API_URL={api.origin}\n")
+    (project.folder / "log").mkdir()
+    return project
+
+
+def port(project: Project) -> int:
+    """Return the port on which the project looks for luigid."""
+    return int(re.findall(r"(?m)^scheduler_port = (\d+)$", (project.folder / "luigi.cfg").read_text())[0])
+
+
+def store_minute(project: Project) -> "subprocess.CompletedProcess[str]":
+    """Run the script as cron does."""
+    script = project.folder / "deploy" / "store-minute"
+    return subprocess.run([script], cwd="/", env=BARE_ENVIRONMENT, capture_output=True, text=True, timeout=WAIT_SECONDS)
+
+
+def pictures(project: Project) -> list[str]:
+    """Return the minutes that are stored."""
+    return [f"{path.parent.name}T{path.stem}" for path in sorted(project.root.glob("????-??-??/????.jpg"))]
+
+
+def test_the_minute_is_stored_through_luigid(installed: Project) -> None:
+    """In cron's bare environment the script stores the minute in which it starts, and luigid sees it."""
+    before = minutes.name(minutes.present_minute())
+    with running_luigid(installed.folder, installed.environment, port(installed)) as luigid:
+        run = store_minute(installed)
+        assert run.returncode == 0, run.stderr
+        assert set(luigid.tasks("DONE")) == {"FetchMetadata", "ExtractUrl", "StoreImage"}
+    assert pictures(installed) in ([before], [minutes.name(minutes.present_minute())])
+    assert "luigid" not in run.stderr
+
+
+def test_the_minute_is_stored_without_luigid(installed: Project) -> None:
+    """With luigid down the script stores the minute all the same, and says so in one line."""
+    run = store_minute(installed)
+    assert run.returncode == 0, run.stderr
+    (minute,) = pictures(installed)
+    assert re.findall(r"(?m)^.*luigid.*$", run.stderr) == [run.stderr.splitlines()[0]]
+    assert run.stderr.splitlines()[0].endswith(
+        f"Z luigid does not answer at 127.0.0.1:{port(installed)}: minute {minute} runs without it"
+    )
+
+
+def test_the_minute_is_stored_with_a_luigid_that_hangs(installed: Project) -> None:
+    """A luigid that takes the connection and never answers is as good as none."""
+    with socket.create_server(("127.0.0.1", port(installed))):
+        run = store_minute(installed)
+    assert run.returncode == 0, run.stderr
+    assert "luigid does not answer" in run.stderr
+    assert len(pictures(installed)) == 1
+
+
+def test_a_failed_run_is_not_run_again(installed: Project, api: WatchedSandbox) -> None:
+    """The tries of a failing minute are Luigi's 11; the script hands on their exit code and makes no more."""
+    api.instead = lambda target: status(503)
+    run = store_minute(installed)
+    assert run.returncode == 30, run.stderr
+    assert len(api.requests("/photos/random")) == 11
+
+
+def test_the_crontab_needs_no_escapes() -> None:
+    """cron turns a bare % into a line break: the shipped lines have none, and each writes what it says to a log."""
+    lines = [line for line in (REPOSITORY / "deploy" / "crontab").read_text().splitlines() if line and not line.startswith("#")]
+    assert len(lines) == 3
+    for line in lines:
+        assert "%" not in line
+        assert re.search(r" cd /srv/pictures && \S+ .*>> log/[a-z-]+\.log 2>&1$", line)
+
+
+@contextmanager
+def running_cron(folder: Path, crontab: str) -> Iterator[None]:
+    """Run cron with this crontab and no other; what it mails is appended to `mail` in the folder."""
+    (folder / "crontab").write_text(crontab)
+    (folder / "sendmail").write_text(f"#!/bin/sh\ncat >> {folder}/mail\n")
+    command = ["unshare", "--mount", "sh", "-c", OWN_CRON]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    try:
+        yield
+        assert process.poll() is None, process.communicate()[1]
+    finally:
+        process.terminate()
+        process.communicate(timeout=WAIT_SECONDS)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return when it holds."""
+    give_up = time.monotonic() + WAIT_SECONDS
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
+
+
+def jobs(folder: Path) -> list[str]:
+    """Return the processes that work in the folder, cron aside."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (process / "comm").read_text().strip()
+            if (process / "cwd").resolve() == folder and name not in ("cron", "unshare"):
+                found.append(name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.cron
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs Linux, and root to lay out a cron of its own")
+@pytest.mark.skipif(not all(map(shutil.which, NEEDED)), reason="needs Debian's package cron")
+def test_cron_stores_every_minute_with_and_without_luigid(installed: Project) -> None:
+    """The shipped crontab stores every minute, luigid up or not; nothing is mailed, and the log says what it should."""
+    folder = installed.folder
+    crontab = (REPOSITORY / "deploy" / "crontab").read_text().replace("/srv/pictures", str(folder))
+    # The line that prints shows that a mail would be seen.
+    with running_cron(folder, f"{crontab}* * * * * echo printed\n"):
+        with running_luigid(folder, installed.environment, port(installed)) as luigid:
+            wait_until(lambda: len(pictures(installed)) == 2 and not set(jobs(folder)) - {"luigid"})
+            assert len(luigid.api("task_list", status="DONE", upstream_status="")) == 6
+        wait_until(lambda: len(pictures(installed)) == 4 and not jobs(folder))
+        wait_until(lambda: (folder / "mail").exists())
+
+    log = (folder / "log" / "minute.log").read_text()
+    stored = pictures(installed)
+    assert re.findall(r"(?m)^\S+Z StoreImage (\S+) done in [0-9.]+ s$", log) == stored
+    without = rf"(?m)^\S+Z luigid does not answer at 127\.0\.0\.1:{port(installed)}: minute (\S+) runs without it$"
+    assert re.findall(without, log) == stored[2:]
+    task = r"(FetchMetadata|ExtractUrl|StoreImage) \S+ (started|done in [0-9.]+ s)"
+    assert [line for line in log.splitlines() if not re.fullmatch(rf"\S+Z ({task}|luigid does not answer .*)", line)] == []
+    assert set(re.findall("(?m)^Subject: .*$", (folder / "mail").read_text())) == {
+        f"Subject: Cron <root@{os.uname().nodename}> echo printed"
+    }

@@ -1,0 +1,209 @@
+"""luigid as it is run: what its view shows of a minute, and that it waits between tries as luigi.cfg says."""
+
+import itertools
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipeline import sandbox
+from tests.conftest import REPOSITORY, Project
+
+START_SECONDS = 60
+MINUTE = "2026-11-23T1205"
+
+
+class Luigid:
+    """A luigid that listens on a port of this host."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def page(self, path: str) -> str:
+        """Return a page of the web view."""
+        with urllib.request.urlopen(self.url + path, timeout=START_SECONDS) as answer:
+            return str(answer.read().decode())
+
+    def api(self, method: str, **arguments: Any) -> Any:
+        """Return what the web view is told when it asks."""
+        return json.loads(self.page(f"/api/{method}?{urllib.parse.urlencode({'data': json.dumps(arguments)})}"))["response"]
+
+    def tasks(self, status: str) -> dict[str, str]:
+        """Return the ids of the tasks of this status, by the task's name."""
+        return {task["name"]: task_id for task_id, task in self.api("task_list", status=status, upstream_status="").items()}
+
+    def is_up(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            return self.page("/api/is_paused") != ""
+        except urllib.error.URLError:
+            return False
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on, of those that the system gives to no connection of its own accord."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
+@contextmanager
+def running_luigid(folder: Path, environment: Mapping[str, str], port: int = 0) -> Iterator[Luigid]:
+    """Run luigid in the folder, with the luigi.cfg there, until the block ends."""
+    luigid = Luigid(port or free_port())
+    command = ["luigid", "--address", "127.0.0.1", "--port", str(luigid.port), "--state-path", str(folder / "luigid.state")]
+    with (folder / "luigid.log").open("a") as log:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / command[0], *command[1:]], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    try:
+        give_up = time.monotonic() + START_SECONDS
+        while not luigid.is_up():
+            said = (folder / "luigid.log").read_text()
+            assert process.poll() is None and time.monotonic() < give_up, f"luigid did not start:\n{said}"
+            time.sleep(0.05)
+        yield luigid
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+@pytest.fixture
+def luigid(project: Project) -> Iterator[Luigid]:
+    """A luigid with the project's luigi.cfg."""
+    with running_luigid(project.folder, project.environment) as luigid:
+        yield luigid
+
+
+def run_minute(project: Project, luigid: Luigid) -> "subprocess.CompletedProcess[str]":
+    """Run a minute as cron does, through this luigid."""
+    options = ("--scheduler-port", str(luigid.port), "--timestamp", MINUTE)
+    return project.run("luigi", "--module", "pipeline", "StoreImage", *options)
+
+
+class StrangeSandbox(sandbox.Sandbox):
+    """A sandbox that gives every photo the same photographer and link."""
+
+    photographer = """<img src=x onerror="alert('1')"> & Söhne"""
+    link = """https://unsplash.com/photos/x"><script>alert(1)</script>"""
+
+    def answer(self, target: str, headers: Mapping[str, str]) -> sandbox.Answer:
+        answer = super().answer(target, headers)
+        if not target.startswith("/photos/random"):
+            return answer
+        photos = json.loads(answer.body)
+        for photo in photos:
+            photo["user"]["name"] = self.photographer
+            photo["links"]["html"] = self.link
+        body = json.dumps(photos).encode()
+        return answer._replace(headers={**answer.headers, "Content-Length": str(len(body))}, body=body)
+
+
+class FailingSandbox(sandbox.Sandbox):
+    """A sandbox whose first three answers are 503; it notes when each request came, in seconds."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(origin)
+        self.asked_at: list[float] = []
+
+    def answer(self, target: str, headers: Mapping[str, str]) -> sandbox.Answer:
+        if not target.startswith("/photos/random"):
+            return super().answer(target, headers)
+        self.asked_at.append(time.monotonic())
+        if len(self.asked_at) <= 3:
+            return sandbox.Answer(503, {"Content-Type": "text/html", "Content-Length": "0"}, b"")
+        return super().answer(target, headers)
+
+
+def test_the_three_tasks_of_a_minute_are_seen_done(project: Project, luigid: Luigid) -> None:
+    """After a run luigid lists the three tasks as done, and draws them as one chain."""
+    run = run_minute(project, luigid)
+    assert run.returncode == 0, run.stderr
+    done = luigid.tasks("DONE")
+    assert set(done) == {"FetchMetadata", "ExtractUrl", "StoreImage"}
+    graph = luigid.api("dep_graph", task_id=done["StoreImage"])
+    assert {name: graph[task_id]["deps"] for name, task_id in done.items()} == {
+        "StoreImage": [done["ExtractUrl"]],
+        "ExtractUrl": [done["FetchMetadata"]],
+        "FetchMetadata": [],
+    }
+
+
+def test_the_status_of_a_stored_picture_names_and_links_it(project: Project, luigid: Luigid) -> None:
+    """StoreImage's status line in luigid holds the credit, the size, the dimensions and a link to the photo's page."""
+    run_minute(project, luigid)
+    status = luigid.api("get_task_status_message", task_id=luigid.tasks("DONE")["StoreImage"])["statusMessage"]
+    photo = json.loads((project.root / "2026-11-23" / "1205.json").read_text())
+    jpeg = project.root / "2026-11-23" / "1205.jpg"
+    with Image.open(jpeg) as picture:
+        width, height = picture.size
+    assert escape(photo["user"]["name"]) in status
+    assert f'href="{escape(photo["pipeline"]["credit"]["photographer"])}"' in status
+    assert f"{width} × {height}, {jpeg.stat().st_size / 1000:.0f} kB" in status
+    assert f'href="{escape(photo["links"]["html"])}"' in status
+
+
+def test_what_comes_from_outside_stays_text_in_the_view(project: Project, server: sandbox.Server, luigid: Luigid) -> None:
+    """luigid's view renders a status as HTML: a photographer's name and a link that hold markup arrive escaped."""
+    server.sandbox = StrangeSandbox(server.sandbox.origin)
+    run = run_minute(project, luigid)
+    assert run.returncode == 0, run.stderr
+    status = luigid.api("get_task_status_message", task_id=luigid.tasks("DONE")["StoreImage"])["statusMessage"]
+    assert escape(StrangeSandbox.photographer) in status
+    assert escape(StrangeSandbox.link) in status
+    assert "<img" not in status
+    assert "<script" not in status
+
+
+def test_a_link_that_runs_a_script_is_no_link(project: Project, server: sandbox.Server, luigid: Luigid) -> None:
+    """A photo's page at a `javascript:` address is not linked in luigid's view."""
+    server.sandbox = strange = StrangeSandbox(server.sandbox.origin)
+    strange.link = "javascript:alert(1)"
+    run = run_minute(project, luigid)
+    assert run.returncode == 0, run.stderr
+    status = luigid.api("get_task_status_message", task_id=luigid.tasks("DONE")["StoreImage"])["statusMessage"]
+    assert "javascript:" not in status
+    assert escape(StrangeSandbox.photographer) in status
+
+
+def test_a_failed_request_is_made_again_under_luigid(project: Project, server: sandbox.Server, luigid: Luigid) -> None:
+    """Three answers of 503 cost three more requests, each `retry_delay` after the one before; the minute is stored."""
+    server.sandbox = failing = FailingSandbox(server.sandbox.origin)
+    run = run_minute(project, luigid)
+    assert run.returncode == 0, run.stderr
+    assert_apart(failing.asked_at, 0.1)
+
+
+@pytest.mark.slow
+def test_tries_are_15_seconds_apart_with_the_shipped_settings(project: Project, server: sandbox.Server) -> None:
+    """luigid and luigi, both with the shipped luigi.cfg as it is, ask again 15 s after a failure and not earlier."""
+    shutil.copy(REPOSITORY / "luigi.cfg", project.folder)
+    server.sandbox = failing = FailingSandbox(server.sandbox.origin)
+    with running_luigid(project.folder, project.environment) as luigid:
+        run = run_minute(project, luigid)
+    assert run.returncode == 0, run.stderr
+    assert_apart(failing.asked_at, 15)
+
+
+def assert_apart(times: list[float], seconds: float) -> None:
+    """Fail unless there are four times, each at least so many seconds after the one before."""
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert len(gaps) == 3, times
+    assert min(gaps) >= seconds, gaps
