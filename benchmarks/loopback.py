@@ -24,7 +24,7 @@ from pipeline import sandbox
 
 PROJECT = Path(__file__).resolve().parent.parent
 PEERS = PROJECT / "benchmarks" / "peers"
-VIRTUAL_ENVIRONMENT = PROJECT / "build" / "benchmarks" / "venv"
+VIRTUAL_ENVIRONMENTS = PROJECT / "build" / "benchmarks"
 
 PICTURES = 10
 PICTURE_BYTES = 200_000
@@ -61,7 +61,7 @@ http {{
         location = /answer {{
             internal;
             add_header X-Ratelimit-Limit 5000;
-            add_header X-Ratelimit-Remaining 4999;
+            add_header X-Ratelimit-Remaining {remaining};
             sub_filter_types application/json;
             sub_filter_once off;
             sub_filter {origin_mark} http://127.0.0.1:{port};
@@ -71,7 +71,7 @@ http {{
         location = /event {{
             internal;
             add_header X-Ratelimit-Limit 5000;
-            add_header X-Ratelimit-Remaining 4998;
+            add_header X-Ratelimit-Remaining {remaining};
             return 200 '{{"url":"http://127.0.0.1:{port}/photo-0"}}';
         }}
         location ~ ^/pictures/ {{ internal; }}
@@ -88,10 +88,11 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def server(latency_seconds: float = 0) -> Iterator[Server]:
+def server(*, latency_seconds: float = 0, requests_left: int = 4999) -> Iterator[Server]:
     """Run nginx, or the project's sandbox where nginx is not installed, for the length of the block.
 
-    Each answer waits `latency_seconds`, for which nginx needs its echo module; RuntimeError without it.
+    Each answer waits `latency_seconds` (RuntimeError without nginx's module for it), and says that `requests_left` are left of
+    the quota, however many were made.
     """
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     with tempfile.TemporaryDirectory() as temporary:
@@ -100,7 +101,7 @@ def server(latency_seconds: float = 0) -> Iterator[Server]:
             kind = "nginx"
             folder.chmod(0o755)  # nginx that root starts reads as another user
             _prepare(folder)
-            (folder / "nginx.conf").write_text(_configuration(folder, port, latency_seconds))
+            (folder / "nginx.conf").write_text(_configuration(folder, port, latency_seconds, requests_left))
             command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
         elif latency_seconds:
             raise RuntimeError("latency needs nginx with its echo module (Debian: libnginx-mod-http-echo)")
@@ -118,28 +119,48 @@ def server(latency_seconds: float = 0) -> Iterator[Server]:
 
 def install() -> Path:
     """Install the project as its user would, compiled, into a virtual environment of its own; return that one's bin folder."""
-    programs = VIRTUAL_ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
-    if not VIRTUAL_ENVIRONMENT.exists():
-        subprocess.run([sys.executable, "-m", "venv", VIRTUAL_ENVIRONMENT], check=True)
-    pip = [programs / "python", "-m", "pip", "--quiet", "install", "--compile"]
+    programs = _virtual_environment("project")
     with tempfile.TemporaryDirectory() as temporary:
         # From a copy: setuptools keeps what it built, and would install modules that are gone from the project.
         source = Path(temporary)
         shutil.copytree(PROJECT / "pipeline", source / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("setup.py", "pyproject.toml", "README.md"):
             shutil.copy(PROJECT / name, source)
-        subprocess.run([*pip, source], check=True, env=environment())
-        subprocess.run([*pip, "--force-reinstall", "--no-deps", source], check=True, env=environment())
+        _pip_install(programs, str(source))
+        _pip_install(programs, "--force-reinstall", "--no-deps", str(source))
+    return programs
+
+
+def install_prefect() -> Path | None:
+    """Install Prefect 1 into a virtual environment of its own; return that one's bin folder, None where it does not install."""
+    programs = _virtual_environment("prefect")
+    try:
+        _pip_install(programs, "--only-binary=:all:", "prefect==1.4.1", "setuptools<80")
+        subprocess.run([programs / "python", "-c", "import prefect"], check=True, env=environment(), capture_output=True)
+    except subprocess.CalledProcessError:
+        return None
     return programs
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return a user's plain environment: nothing that keeps Python from compiling, no proxies, no certificates of this machine."""
+    """Return a user's plain environment: nothing that keeps Python from compiling, no proxies, no certificates."""
     kept = ("PATH", "HOME", "LANG", "SYSTEMROOT", "PIP_CERT", "PIP_INDEX_URL", "PIP_FIND_LINKS")
     return {name: os.environ[name] for name in kept if name in os.environ} | variables
 
 
-def _configuration(folder: Path, port: int, latency_seconds: float) -> str:
+def _virtual_environment(name: str) -> Path:
+    folder = VIRTUAL_ENVIRONMENTS / name
+    if not folder.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / "bin"
+
+
+def _pip_install(programs: Path, *what: str) -> None:
+    pip = [str(programs / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--compile"]
+    subprocess.run([*pip, *what], check=True, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def _configuration(folder: Path, port: int, latency_seconds: float, requests_left: int) -> str:
     module = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
     picture = "/pictures/$picture.jpg"
     if latency_seconds:
@@ -157,6 +178,7 @@ def _configuration(folder: Path, port: int, latency_seconds: float) -> str:
         modules=f"load_module {module};" if latency_seconds else "",
         folder=folder,
         port=port,
+        remaining=requests_left,
         shares=" ".join(f"{100 / PICTURES:.2f}% {number};" for number in range(PICTURES - 1)) + f" * {PICTURES - 1};",
         random=then("/answer"),
         download=then("/event"),
@@ -190,7 +212,7 @@ def _picture(seed: int) -> bytes:
 
 
 def _answer() -> list[dict[str, object]]:
-    """Return 30 photos as the API words them, PHOTO_BYTES each; the server writes a new id and its own address into each answer."""
+    """Return 30 photos as the API words them, PHOTO_BYTES each; the server writes new ids and its address into each answer."""
     photos: list[dict[str, object]] = []
     drawer = sandbox.Sandbox(_ORIGIN)
     while len(photos) < 30:

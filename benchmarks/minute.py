@@ -37,11 +37,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=21, help="runs of each peer (21)")
     runs = parser.parse_args().runs
-    programs = loopback.install()
+    programs, prefect = loopback.install(), loopback.install_prefect()
     with loopback.server() as server, tempfile.TemporaryDirectory() as temporary:
-        variables = loopback.environment(UNSPLASH_API_URL=server.url, UNSPLASH_API_KEY="benchmark", PYTHONPATH=str(loopback.PEERS))
+        variables = loopback.environment(
+            UNSPLASH_API_URL=server.url, UNSPLASH_API_KEY="benchmark", PYTHONPATH=str(loopback.PEERS)
+        )
         folder = Path(temporary)
-        costs = measured(peers(programs, folder), folder, variables, runs)
+        costs = measured(peers(programs, prefect, folder), folder, variables, runs)
     print(f"Server: {server.kind}. {runs} runs each, in turns. Python {sys.version.split()[0]}, {os.cpu_count()} cores.\n")
     print("| a minute's work, whole process | CPU, median | least | of bare |")
     print("|---|---|---|---|")
@@ -49,13 +51,15 @@ def main() -> None:
     for name, seconds in costs.items():
         ratio = statistics.median(one / other for one, other in zip(seconds, bare, strict=True))
         print(f"| {name} | {statistics.median(seconds) * 1000:.0f} ms | {min(seconds) * 1000:.0f} ms | {ratio:.2f} |")
+    if not prefect:
+        print("| Prefect 1.4.1, three tasks, nothing checked | does not install here | | |")
 
 
-def peers(programs: Path, folder: Path) -> list[Peer]:
+def peers(programs: Path, prefect: Path | None, folder: Path) -> list[Peer]:
     """Return what is compared, the bare script first."""
-    data, filed = folder / "data", folder / "filed"
+    data = folder / "data"
     luigi = [str(programs / "luigi"), "--local-scheduler", "--module"]
-    minute = ["--timestamp", MINUTE]
+    project, plain = [*luigi, "pipeline", "StoreImage", "--timestamp"], [*luigi, "plain_luigi"]
 
     def begin_empty() -> None:
         shutil.rmtree(data, ignore_errors=True)
@@ -65,21 +69,28 @@ def peers(programs: Path, folder: Path) -> list[Peer]:
         begin_empty()
         shutil.copy(loopback.PROJECT / "luigi.cfg", folder)
 
-    def begin_filed() -> None:
-        begin_with_settings()
-        if filed.exists():
-            shutil.copytree(filed, data)
+    def begin_with_metadata() -> None:
+        """Leave what the project's run, the peer before, has filed, without the picture and its address."""
+        for path in (*data.glob("*/*.jpg"), *data.glob("*/*.txt"), *data.glob("*.jpg")):
+            path.unlink()
 
-    def begin_after_a_run() -> None:
-        """Leave what a run has filed: the metadata of the next minutes of its topic."""
-        begin_filed()
+    def script(python: Path, name: str) -> list[str]:
+        return [str(python / "python"), str(loopback.PEERS / name), str(folder)]
 
-    return [
-        Peer("bare requests script", [str(programs / "python"), str(loopback.PEERS / "bare_minute.py"), str(folder)], begin_empty),
-        Peer("**this project**", [*luigi, "pipeline", "StoreImage", *minute], begin_with_settings),
-        Peer("plain Luigi, three tasks, nothing checked", [*luigi, "plain_luigi", "StoreImage", *minute], begin_empty),
-        Peer("Luigi doing nothing", [*luigi, "plain_luigi", "Nothing"], begin_empty),
+    compared = [
+        Peer("bare requests script", script(programs, "bare_minute.py"), begin_empty),
+        Peer("**this project**", [*project, MINUTE], begin_with_settings),
+        Peer("this project, metadata already there", [*project, MINUTE], begin_with_metadata),
+        Peer(
+            "plain Luigi, three tasks, nothing checked",
+            [*plain, "StoreImage", "--timestamp", MINUTE],
+            begin_empty,
+        ),
+        Peer("Luigi doing nothing", [*plain, "Nothing"], begin_empty),
     ]
+    if prefect:
+        compared.append(Peer("Prefect 1.4.1, three tasks, nothing checked", script(prefect, "prefect_minute.py"), begin_empty))
+    return compared
 
 
 def measured(compared: list[Peer], folder: Path, variables: dict[str, str], runs: int) -> dict[str, list[float]]:

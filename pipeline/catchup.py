@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import luigi
 from luigi.scheduler import Scheduler
-from luigi.task_register import Register
 from luigi.worker import Worker
 
 from pipeline import gallery, log, minutes, quota, settings
@@ -96,7 +95,6 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
             _build(others)
             tried += others
     luigi.Task.remove_event_handler(luigi.Event.FAILURE, note)
-    Register.clear_instance_cache()  # Luigi keeps every task it ever made
     failed = [minute for minute in tried if not store.picture(minute).exists()]
     return Outcome(len(tried) - len(failed), {minute: store.reason(minute) for minute in failed}, next(iter(ends), None))
 

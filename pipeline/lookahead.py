@@ -13,10 +13,10 @@ from pipeline.unsplash import credit
 def fill_minutes(minute: datetime, store: Store, settings: Settings) -> None:
     """Ask once for photos of the minute's topic; file one under it, and one under each of the topic's next that has none."""
     topic, photos = _photos_for(minute, store, settings)
-    same_topic = minutes.minutes_of_same_topic(minute, settings.topics)
-    wanting = islice((each for each in same_topic if store.is_open(each)), settings.photos_per_request)
+    later = (each for each in minutes.minutes_of_same_topic(minute, settings.topics) if each > minute and store.is_open(each))
     with locked(store.root):
         given = store.given_photos([photo["id"] for photo in photos], minute, settings.no_repeat_days)
+        wanting = [minute] * store.is_open(minute) + list(islice(later, settings.photos_per_request - 1))
         fresh = [photo for photo in photos if photo["id"] not in given]
         chosen = dict(zip(wanting, fresh or photos, strict=False))
         store.note_given({each: photo["id"] for each, photo in chosen.items()})

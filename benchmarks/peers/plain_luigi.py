@@ -17,7 +17,7 @@ class FetchMetadata(luigi.Task):
     def run(self):
         answer = requests.get(
             f"{os.environ['UNSPLASH_API_URL']}/photos/random",
-            {"query": "nature", "count": os.environ.get("PHOTOS", "30")},
+            {"query": "nature", "count": 30},
             headers={"Authorization": f"Client-ID {os.environ['UNSPLASH_API_KEY']}"},
         )
         with self.output().open("w") as file:

@@ -1,0 +1,255 @@
+"""How fast missing minutes are stored, side by side with a bare pool of threads, plain Luigi and curl.
+
+    python benchmarks/catch_up.py [--minutes 1440] [--rounds 3]
+
+Whole processes, in turns, against the same loopback server on the same cores; every answer holds other photos. The project
+checks and syncs every picture, the others nothing. Figures are medians of the rounds. The server says that no request is left
+for download events, as with a demo key, except where they are named.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import loopback
+
+START = datetime(2025, 1, 1)
+YEAR = 365 * 24 * 60
+LATENCY_SECONDS = 0.1
+DAYS = 7
+TASK_FAILED = 30
+SAMPLE_SECONDS = 0.25
+
+
+class Measure(NamedTuple):
+    """What a command took: seconds, seconds of CPU of all its processes, and the most memory they had together, in bytes."""
+
+    seconds: float
+    cpu_seconds: float
+    memory: int
+
+
+class World(NamedTuple):
+    """A folder to work in, a server to work against, and the installed programs."""
+
+    folder: Path
+    url: str
+    programs: Path
+
+    def run(self, *command: str, exit_codes: Sequence[int] = (0,)) -> Measure:
+        """Run the command and measure it; end the benchmark if it fails."""
+        variables = loopback.environment(UNSPLASH_API_URL=self.url, UNSPLASH_API_KEY="benchmark")
+        with open(self.folder / "output", "w+b") as output:
+            began = time.perf_counter()
+            process = subprocess.Popen(command, cwd=self.folder, env=variables, stdout=output, stderr=output)
+            with MemoryWatch(process.pid) as watch:
+                _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
+            code = process.returncode = os.waitstatus_to_exitcode(status)
+            if code not in exit_codes:
+                output.seek(0)
+                sys.exit(f"{' '.join(command)} ended with exit code {code}:\n{output.read().decode(errors='replace')[-4000:]}")
+        return Measure(seconds, usage.ru_utime + usage.ru_stime, watch.most)
+
+    def catch_up(self, count: int, *options: str, exit_codes: Sequence[int] = (0,)) -> Measure:
+        """Store the first `count` minutes with the project."""
+        span = ["--start", f"{START:%Y-%m-%dT%H%M}", "--stop", f"{START + timedelta(minutes=count):%Y-%m-%dT%H%M}"]
+        return self.run(str(self.programs / "python"), "-m", "pipeline", "catch-up", *span, *options, exit_codes=exit_codes)
+
+    def empty(self) -> None:
+        """Remove what was stored."""
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.copy(loopback.PROJECT / "luigi.cfg", self.folder)
+
+
+class MemoryWatch:
+    """Watch the memory of a process and its descendants: the sum of their proportional shares, Linux only."""
+
+    def __init__(self, pid: int) -> None:
+        self.most = 0
+        self._pid = pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> "MemoryWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            self.most = max(self.most, sum(map(proportional_share, family(self._pid))))
+
+
+def family(pid: int) -> list[int]:
+    """Return the process and its descendants."""
+    found = [pid]
+    for each in found:
+        try:
+            for thread in Path(f"/proc/{each}/task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
+        except OSError:
+            pass  # it ended
+    return found
+
+
+def proportional_share(pid: int) -> int:
+    """Return the process's memory in bytes, pages shared by several counted in parts; 0 if it ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+    except OSError:
+        return 0
+
+
+Peers = dict[str, Callable[[World, int], Measure]]
+
+
+def project(world: World, count: int) -> Measure:
+    return world.catch_up(count)
+
+
+def project_with_many_workers(world: World, count: int) -> Measure:
+    return world.catch_up(count, "--workers", "16")
+
+
+def bare_pool(world: World, count: int) -> Measure:
+    return world.run(str(world.programs / "python"), str(loopback.PEERS / "bare_pool.py"), "bare", str(count))
+
+
+def plain_luigi(world: World, count: int) -> Measure:
+    (world.folder / "luigi.cfg").unlink()
+    script = str(loopback.PEERS / "plain_luigi_range.py")
+    return world.run(str(world.programs / "python"), script, START.isoformat(), str(count))
+
+
+def curl(world: World, count: int) -> Measure:
+    """Have curl ask for the answers and fetch pictures whose addresses it is told."""
+    addresses: list[str] = []
+    asked = f"{world.url}/photos/random?count=30"
+    while len(addresses) < count:
+        with urllib.request.urlopen(asked) as answer:
+            addresses += [photo["urls"]["regular"] for photo in json.load(answer)]
+    fetched = [asked] * -(-count // 30) + addresses[:count]
+    lines = (f'url = "{address}"\noutput = "curl/{number}"\n' for number, address in enumerate(fetched))
+    (world.folder / "addresses").write_text("".join(lines))
+    (world.folder / "curl").mkdir()
+    return world.run("curl", "--silent", "--parallel", "--parallel-max", "16", "--config", "addresses")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=int, default=1440, help="minutes that are missing (1440)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turns (3); plain Luigi runs once")
+    options = parser.parse_args()
+    count, rounds, programs = options.minutes, options.rounds, loopback.install()
+    with tempfile.TemporaryDirectory() as folder:
+        with loopback.server(requests_left=0) as server:
+            world = World(Path(folder), server.url, programs)
+            near: Peers = {"bare pool, 16 threads": bare_pool, "**this project**": project, "plain Luigi": plain_luigi}
+            if shutil.which("curl"):
+                near["curl --parallel"] = curl
+            found = measured(near, world, count, rounds)
+            table(f"{count:,} minutes", found, count)
+            if not shutil.which("curl"):
+                print("| curl --parallel | not installed here | | | |")
+            flat(found["**this project**"], world, count)
+            for what, took in (
+                (f"A rerun of {count:,} complete minutes", project(world, count)),
+                ("Finding 1 % missing in a year, and storing one picture", year(world)),
+            ):
+                print(f"\n{what}: {took.seconds:.2f} s, CPU {took.cpu_seconds:.2f} s.", flush=True)
+        with loopback.server() as server:
+            spare: Peers = {"bare pool, 16 threads": bare_pool, "**this project**, downloads reported": project}
+            found = measured(spare, world._replace(url=server.url), count, rounds)
+            table(f"{count:,} minutes, quota to spare", found, count)
+        try:
+            with loopback.server(latency_seconds=LATENCY_SECONDS, requests_left=0) as server:
+                far: Peers = {
+                    "bare pool, 16 threads": bare_pool,
+                    "**this project**": project,
+                    "**this project**, --workers 16": project_with_many_workers,
+                }
+                found = measured(far, world._replace(url=server.url), count, rounds)
+                table(f"{count:,} minutes, {LATENCY_SECONDS * 1000:.0f} ms added to every request", found, count)
+                print("| plain Luigi | left out: two waits a minute, one after the other | | | |")
+        except RuntimeError as error:
+            print(f"\nWith latency: not measured, {error}.")
+
+
+def measured(peers: Peers, world: World, count: int, rounds: int) -> dict[str, list[Measure]]:
+    """Return what each peer took in each round."""
+    found: dict[str, list[Measure]] = {name: [] for name in peers}
+    for number in range(rounds):
+        for name, run in peers.items():
+            if number == 0 or run is not plain_luigi:
+                world.empty()
+                found[name].append(run(world, count))
+    return found
+
+
+def table(title: str, found: dict[str, list[Measure]], count: int) -> None:
+    """Print a line a peer; the first is what the others are compared with, round by round."""
+    print(f"\n| {title} | pictures/s | of bare | CPU a picture | memory |\n|---|---|---|---|---|")
+    bare = next(iter(found.values()))
+    for name, each in found.items():
+        seconds, cpu_seconds, memory = median(each)
+        ratio = statistics.median(other.seconds / one.seconds for one, other in zip(each, bare, strict=False))
+        cpu = cpu_seconds / count * 1000
+        print(f"| {name} | {count / seconds:.0f} | {ratio:.2f} | {cpu:.1f} ms | {memory / 1e6:.0f} MB |", flush=True)
+
+
+def median(measures: Sequence[Measure]) -> Measure:
+    """Return the median of each figure."""
+    return Measure(*(statistics.median(figures) for figures in zip(*measures, strict=True)))
+
+
+def flat(once: Sequence[Measure], world: World, count: int) -> None:
+    """Print what a picture costs when seven times as many minutes are missing."""
+    world.empty()
+    few, many = median(once), project(world, DAYS * count)
+    print(f"\n| | {count:,} minutes | {DAYS * count:,} minutes | ratio |\n|---|---|---|---|")
+    for name, one, other in (
+        ("time a picture", few.seconds / count, many.seconds / count / DAYS),
+        ("CPU a picture", few.cpu_seconds / count, many.cpu_seconds / count / DAYS),
+    ):
+        print(f"| {name} | {one * 1000:.2f} ms | {other * 1000:.2f} ms | {other / one:.2f} |")
+    print(f"| memory | {few.memory / 1e6:.0f} MB | {many.memory / 1e6:.0f} MB | {many.memory / few.memory:.2f} |", flush=True)
+
+
+def year(world: World) -> Measure:
+    """Return what a catch-up takes that finds a year's gaps, 1 % of its minutes, and stores one picture."""
+    world.empty()
+    picture = world.folder / "picture"
+    picture.write_bytes(b"a picture as far as its name tells")
+    for day in range(YEAR // 1440):
+        folder = world.folder / "data" / f"{START + timedelta(days=day):%Y-%m-%d}"
+        folder.mkdir(parents=True)
+        of_the_day = folder.parent.parent / f"picture of {folder.name}"
+        shutil.copy(picture, of_the_day)
+        for number in range(1440):
+            if (day * 1440 + number) % 100:
+                os.link(of_the_day, folder / f"{number // 60:02d}{number % 60:02d}.jpg")
+    return world.catch_up(YEAR, "--limit", "1", exit_codes=(TASK_FAILED,))
+
+
+if __name__ == "__main__":
+    main()

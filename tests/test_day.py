@@ -1,0 +1,114 @@
+"""A day of minutes with everything going wrong at times, then caught up: nothing is lost, twice there, or left over."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import datetime
+from random import Random
+
+import pytest
+
+from pipeline.minutes import MINUTE, name
+from tests import faults
+from tests.conftest import Project
+from tests.faults import Server
+
+faulty, minute = faults.faulty, faults.minute
+
+BOUNDED = 120
+DAY = 1440
+SHARE = 0.05
+KILLS = 5
+MOST_RUNS = 40
+START = datetime(2025, 3, 30)
+
+PASSING = (
+    faults.resets,
+    faults.sends(b""),
+    faults.answers(500),
+    faults.answers(503, b"<!doctype html>"),
+    faults.answers(200, b"<!doctype html>"),
+    faults.redirects("http://127.0.0.1:1/"),
+    faults.changes_body(lambda body: body[: len(body) // 2]),
+    faults.changes_body(lambda body: body[: len(body) // 2], lambda body: {"Content-Length": str(len(body))}),
+    faults.hangs_inside_head,
+)
+OF_API = (*PASSING, faults.answers(403, b"Rate Limit Exceeded"), faults.answers_json([]), faults.answers(401))
+OF_PICTURES = (*PASSING, faults.answers(404), faults.answers(410), faults.changes_body(lambda body: body[:-2] + b"\0\0"))
+
+
+def caught_up(project: Project, faulty: Server, count: int, seed: int) -> None:
+    """Catch up so many minutes, with broken answers and killed runs, until nothing is missing, and check what there is."""
+    source = Random(seed)
+    for kind, broken in (("photos", OF_API), ("event", OF_API), ("picture", OF_PICTURES)):
+        faulty.breaks_some(kind, SHARE, Random(source.random()), *broken)
+    project.configure(photos_per_request="30", size="thumb", answer_seconds="1")
+    said, codes = "", Counter[int]()
+    while codes[0] == 0:
+        assert codes.total() < MOST_RUNS, said
+        pictures = faulty.count("picture")
+        run = started(project, count)
+        if codes.total() < KILLS:
+            # Somewhere within its work, by the number of pictures that were asked for, a run and its processes are killed.
+            until = pictures + source.randrange(1, count // KILLS)
+            while faulty.count("picture") < until and run.poll() is None:
+                faulty.asked.wait(0.1)
+                faulty.asked.clear()
+            os.killpg(run.pid, signal.SIGKILL)
+        ended = faults.ended(run)
+        codes[ended.returncode] += 1
+        said += ended.stderr
+        faults.assert_whole(project)
+    answers = f"{len(faulty.requests)} answers, {faulty.broken} of them broken"
+    print(f"seed {seed}: {count} minutes, {answers}; exit codes of the runs: {dict(codes)}")
+
+    for path in (project.root / ".tmp").iterdir():
+        os.utime(path, (0, 0))
+    assert project.store(name(START - 60 * MINUTE)).returncode == 0
+    assert list((project.root / ".tmp").iterdir()) == []
+    assert_complete(project, [START + number * MINUTE for number in range(count)])
+    assert "Traceback" not in said
+    faults.assert_key_is_nowhere(project, ended)
+    faults.assert_key_went_to_the_api_alone(faulty)
+
+
+def started(project: Project, count: int) -> "subprocess.Popen[str]":
+    """Start a catch-up in a process group of its own."""
+    span = ("--start", name(START), "--stop", name(START + count * MINUTE), "--workers", "3")
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "catch-up", *span],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def assert_complete(project: Project, minutes: list[datetime]) -> None:
+    """Check that each minute has its three files and no failure, and that no photo and no picture is there twice."""
+    photos, pictures = Counter[str](), Counter[str]()
+    for each in minutes:
+        stem = project.root / f"{each:%Y-%m-%d}" / f"{each:%H%M}"
+        photos[json.loads(stem.with_suffix(".json").read_bytes())["id"]] += 1
+        pictures[hashlib.sha256(stem.with_suffix(".jpg").read_bytes()).hexdigest()] += 1
+        assert stem.with_suffix(".txt").exists() and not stem.with_suffix(".error").exists()
+    assert len(photos) == len(pictures) == len(minutes)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_two_hours(seed: int, minute: Project, faulty: Server) -> None:
+    """Two hours, 5 % of all answers broken and five runs killed: every minute is stored in the end, once."""
+    caught_up(minute, faulty, BOUNDED, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_day(seed: int, minute: Project, faulty: Server) -> None:
+    """The same for a day of 1,440 minutes."""
+    caught_up(minute, faulty, DAY, seed)
