@@ -18,7 +18,6 @@ ALLOWED: dict[str, range | tuple[str, ...]] = {
     "photos_per_request": range(1, 31),
     "no_repeat_days": range(0, 366),
     "requests_reserved": range(0, 5001),
-    "answer_seconds": range(1, 3601),
 }
 
 
@@ -45,7 +44,7 @@ class unsplash(luigi.Config):
     report_downloads = luigi.BoolParameter(default=True, parsing=luigi.BoolParameter.EXPLICIT_PARSING)
     requests_reserved = luigi.IntParameter(default=5)
     app_name = luigi.Parameter(default="picture_a_minute")
-    answer_seconds = luigi.IntParameter(default=60)
+    answer_seconds = luigi.FloatParameter(default=60.0)
 
 
 class storage(luigi.Config):
@@ -64,6 +63,8 @@ def unsplash_settings() -> unsplash:
         raise BadSettings(f"[unsplash]: {str(error).rpartition(': ')[2]}: {error.__cause__}") from None
     if not section.topics:
         raise BadSettings("[unsplash] topics is empty: name at least one, such as nature")
+    if not 0 < section.answer_seconds <= 3600:
+        raise BadSettings(f"[unsplash] answer_seconds is {section.answer_seconds:g}: use more than 0, up to 3600")
     for knob, allowed in ALLOWED.items():
         if getattr(section, knob) not in allowed:
             choices = (

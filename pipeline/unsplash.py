@@ -40,7 +40,6 @@ from pipeline.errors import (
 
 API_URL = "https://api.unsplash.com"
 DEMO_KEY = "DEMO_KEY"
-USER_AGENT = "picture-a-minute"
 SIZES = ("full", "regular", "small", "thumb")
 
 CONNECT_SECONDS = 10
@@ -51,6 +50,7 @@ MAX_ADDRESS_LENGTH = 2048
 MAX_JSON_BYTES = 8 * 2**20
 MAX_PICTURE_BYTES = 100 * 2**20
 
+_HEADERS = {"User-Agent": "picture-a-minute", "Accept-Encoding": "identity"}
 _CHUNK_BYTES = 2**16
 _REASON_CHARACTERS = 500
 _UNSPLASH = re.compile(r"https://([a-z0-9-]+\.)*unsplash\.com(:443)?([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
@@ -137,9 +137,7 @@ class Unsplash:
         self._own_origin = re.compile(re.escape(parts[1]) + r"([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
         self._timeout = (min(CONNECT_SECONDS, answer_seconds), min(READ_SECONDS, answer_seconds))
         self._session = requests.Session()
-        self._session.headers = requests.structures.CaseInsensitiveDict(
-            {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        )
+        self._options: dict[str, dict[str, Any]] = {}
         adapter = _SandboxAdapter() if key == DEMO_KEY else _DeadlineAdapter(answer_seconds)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
@@ -247,11 +245,18 @@ class Unsplash:
         """Send one request and return the answer's head: no redirect is followed, no cookie kept, no netrc read."""
         try:
             # An `auth` of our own keeps requests from reading netrc; the adapter, unlike the session, follows nothing.
-            request = self._session.prepare_request(requests.Request("GET", address, headers, auth=authorize))
-            options: dict[str, Any] = {**self._session.merge_environment_settings(request.url, {}, True, None, None)}
-            return self._session.get_adapter(address).send(request, timeout=self._timeout, **options)
+            request = requests.Request("GET", address, {**_HEADERS, **headers}, auth=authorize).prepare()
+            adapter = self._session.get_adapter(address)
+            return adapter.send(request, timeout=self._timeout, **self._environment_options(address))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _unavailable(address, error) from error
+
+    def _environment_options(self, address: str) -> dict[str, Any]:
+        """Return the proxy and the certificates that the environment names for the host; looked up once a host."""
+        host = urlsplit(address).netloc
+        if host not in self._options:
+            self._options[host] = {**self._session.merge_environment_settings(address, {}, True, None, None)}
+        return self._options[host]
 
     def _authorized(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Client-ID {self._key}"

@@ -45,6 +45,8 @@ def test_every_setting_has_a_comment() -> None:
         ("content-filter", "none", "low, high"),
         ("photos-per-request", "31", "1 to 30"),
         ("photos-per-request", "many", "photos_per_request"),
+        ("no-repeat-days", "-1", "0 to 365"),
+        ("answer-seconds", "nan", "more than 0"),
     ],
 )
 def test_an_unknown_value_is_refused(project: Project, api: WatchedSandbox, knob: str, value: str, says: str) -> None:
