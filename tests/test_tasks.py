@@ -226,6 +226,29 @@ def test_the_same_minute_twice_at_once(project: Project) -> None:
     assert (project.root / "2026-11-23/1205.jpg").read_bytes() == sandbox.drawing(photo["id"], 1080)
 
 
+def test_minutes_of_a_topic_at_once(project: Project) -> None:
+    """Runs of one topic's minutes at once: metadata that stands never changes, and every minute's three files are of one photo."""
+    project.configure(topics="art", photos_per_request="8")
+    names = [f"12{number:02}" for number in range(6)]
+    runs = [
+        project.start("luigi", "--module", "pipeline", "StoreImage", "--local-scheduler", "--timestamp", f"2026-11-23T{name}")
+        for name in names
+    ]
+    seen: dict[Path, set[str]] = {}
+    while any(run.poll() is None for run in runs):
+        for path in project.root.glob("2026-11-23/*.json"):
+            seen.setdefault(path, set()).add(json.loads(path.read_bytes())["id"])
+    errors = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0] * len(runs), errors
+    assert len(seen) >= len(names)
+    assert {len(ids) for ids in seen.values()} == {1}
+    assert len({photo_id for ids in seen.values() for photo_id in ids}) == len(seen)
+    for name in names:
+        photo = json.loads((project.root / f"2026-11-23/{name}.json").read_text())
+        assert (project.root / f"2026-11-23/{name}.txt").read_text() == photo["urls"]["regular"] + "\n"
+        assert (project.root / f"2026-11-23/{name}.jpg").read_bytes() == sandbox.drawing(photo["id"], 1080)
+
+
 def test_samples_have_a_root_of_their_own(project: Project, api: WatchedSandbox) -> None:
     """With DEMO_KEY everything is under ROOT/demo, marked, from addresses that do not exist, without any network."""
     run = project.store(MINUTE, UNSPLASH_API_KEY="DEMO_KEY")
