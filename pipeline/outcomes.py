@@ -17,7 +17,6 @@ from luigi.worker import TaskProcess
 
 from pipeline import log, minutes, settings
 from pipeline.errors import EndsRun, PipelineError
-from pipeline.storage import failing_clearly
 
 TaskClass = TypeVar("TaskClass", bound=type[luigi.Task])
 
@@ -68,7 +67,6 @@ def _present(task: Any) -> None:
     _begin()
     if task.task_family == "StoreImage":
         _say(task, "stored already")
-        _forget_failure(task)
 
 
 def _started(task: Any) -> None:
@@ -78,8 +76,6 @@ def _started(task: Any) -> None:
 
 def _done(task: Any, seconds: float) -> None:
     _say(task, f"done in {seconds:.1f} s")
-    if task.task_family == "StoreImage":
-        _forget_failure(task)
 
 
 def _failed(task: Any, error: BaseException) -> None:
@@ -107,12 +103,6 @@ def _keep_failure(task: Any, reason: str) -> None:
         store.failure(task.timestamp).write(line, only_if=lambda: not store.picture(task.timestamp).exists())
     except PipelineError as error:
         _say(task, f"could not keep its failure: {error}")
-
-
-def _forget_failure(task: Any) -> None:
-    path = settings.store().failure(task.timestamp).path
-    with only_said(task, ".error"), failing_clearly(), contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
 
 
 def _end_run() -> None:

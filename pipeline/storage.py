@@ -70,6 +70,11 @@ class Store:
         """Return the time and reason of the minute's last failure, one line."""
         return StoredFile(self, minute, ".error")
 
+    def forget_failure(self, minute: datetime) -> None:
+        """Remove the minute's reason of a failure, if there is one."""
+        with failing_clearly():
+            Path(self.failure(minute).path).unlink(missing_ok=True)
+
     def reason(self, minute: datetime) -> str:
         """Return why the minute failed last, without the time; nothing if it did not."""
         try:

@@ -72,6 +72,8 @@ class StoreImage(luigi.Task):
         ):
             client.download(address, file)
             picture = jpeg.picture(file)
+            with only_said(self, ".error"):
+                store.forget_failure(self.timestamp)
         with only_said(self, "page"):
             gallery.publish(store, self.timestamp, picture)
         with only_said(self, "status in luigid"):

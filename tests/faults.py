@@ -392,6 +392,7 @@ def assert_whole(project: Project) -> None:
             assert content.rstrip().endswith(b"</html>"), path
         elif path.suffix == ".error":
             assert re.fullmatch(rb"\S+Z \w+: [^\n]+\n", content), path
+            assert not path.with_suffix(".jpg").exists(), path
         elif path.name == "given":
             assert re.fullmatch(rb"([0-2]\d[0-5]\d [\w-]+\n)+", content), path
         else:

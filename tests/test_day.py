@@ -50,19 +50,14 @@ def caught_up(project: Project, faulty: Server, count: int, seed: int) -> None:
     said, codes = "", Counter[int]()
     while codes[0] == 0:
         assert codes.total() < MOST_RUNS, said
-        pictures = faulty.count("picture")
         run = started(project, count)
-        if codes.total() < KILLS:
-            # Somewhere within its work, by the number of pictures that were asked for, a run and its processes are killed.
-            until = pictures + source.randrange(1, count // KILLS)
-            while faulty.count("picture") < until and run.poll() is None:
-                faulty.asked.wait(0.1)
-                faulty.asked.clear()
-            os.killpg(run.pid, signal.SIGKILL)
+        if codes[-signal.SIGKILL] < KILLS:
+            kill_during(run, faulty, source.randrange(1, count // KILLS))
         ended = faults.ended(run)
         codes[ended.returncode] += 1
         said += ended.stderr
         faults.assert_whole(project)
+    assert codes[-signal.SIGKILL] == KILLS
     answers = f"{len(faulty.requests)} answers, {faulty.broken} of them broken"
     print(f"seed {seed}: {count} minutes, {answers}; exit codes of the runs: {dict(codes)}")
 
@@ -74,6 +69,16 @@ def caught_up(project: Project, faulty: Server, count: int, seed: int) -> None:
     assert "Traceback" not in said
     faults.assert_key_is_nowhere(project, ended)
     faults.assert_key_went_to_the_api_alone(faulty)
+
+
+def kill_during(run: "subprocess.Popen[str]", faulty: Server, pictures: int) -> None:
+    """Kill the run and its processes when it has asked for so many pictures, unless it ends before."""
+    enough = faulty.count("picture") + pictures
+    while faulty.count("picture") < enough and run.poll() is None:
+        faulty.asked.wait(0.1)
+        faulty.asked.clear()
+    if run.poll() is None:
+        os.killpg(run.pid, signal.SIGKILL)
 
 
 def started(project: Project, count: int) -> "subprocess.Popen[str]":

@@ -227,7 +227,7 @@ def test_the_same_minute_twice_at_once(project: Project) -> None:
 
 
 def test_minutes_of_a_topic_at_once(project: Project) -> None:
-    """Runs of one topic's minutes at once: metadata that stands never changes, and every minute's three files are of one photo."""
+    """One topic's minutes at once: metadata that stands never changes, and each minute's files are of one photo."""
     project.configure(topics="art", photos_per_request="8")
     names = [f"12{number:02}" for number in range(6)]
     runs = [
