@@ -13,16 +13,16 @@ setup(
     python_requires=">=3.10",
     install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66"],
     extras_require={
-        "monitor": ["prometheus_client>=0.20", "sqlalchemy>=1.4,<2"],
+        "monitor": ["prometheus_client>=0.26", "sqlalchemy>=1.4.54,<2"],
         "test": [
             "axe-playwright-python>=0.1.8",
             "hypothesis>=6.100",
-            "mypy>=1.15",
-            "playwright>=1.50",
+            "mypy>=2.4",
+            "playwright>=1.65",
             "pytest>=8",
-            "ruff>=0.9",
-            "types-requests>=2.32",
-            "types-tqdm>=4.66",
+            "ruff>=0.17",
+            "types-requests>=2.33",
+            "types-tqdm>=4.70",
         ],
     },
     classifiers=[
