@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 from html import escape
-from itertools import pairwise
 from typing import Any
 
 from pipeline.errors import PhotoReplaced
@@ -102,19 +101,25 @@ def _begins_its_hour(store: Store, minute: datetime) -> bool:
 
 
 def _with_neighbours(store: Store, days: set[date]) -> list[tuple[date, date | None, date | None]]:
-    """Return each day that wants its page written, with the days before and after that have one.
+    """Return each day that wants its page written, with the nearest days before and after that have one.
 
     A new page changes its neighbours' links: they are written too, and so is yesterday's last hour when a day begins.
     """
-    if not days:
-        return []
-    have_page = {day for day in store.days() if (store.root / day.isoformat() / "index.html").exists()}
-    days = {day for day in days if (store.root / day.isoformat()).exists()}
-    pages = sorted(have_page | days)
-    after = dict(pairwise(pages))
-    before = {day: earlier for earlier, day in after.items()}
-    neighbours = {other for new in days - have_page for other in (before.get(new), after.get(new)) if other}
-    return [(day, before.get(day), after.get(day)) for day in sorted(days | neighbours)]
+    all_days = store.days()
+    written = days.intersection(all_days)
+
+    def has_page(day: date) -> bool:
+        return day in written or is_there(day)
+
+    def is_there(day: date) -> bool:
+        return (store.root / day.isoformat() / "index.html").exists()
+
+    def beside(day: date) -> tuple[date | None, date | None]:
+        place = all_days.index(day)
+        return next(filter(has_page, all_days[:place][::-1]), None), next(filter(has_page, all_days[place + 1 :]), None)
+
+    neighbours = {other for day in written if not is_there(day) for other in beside(day) if other}
+    return [(day, *beside(day)) for day in sorted(written | neighbours)]
 
 
 def _write_day(store: Store, day: date, earlier: date | None, later: date | None) -> None:
