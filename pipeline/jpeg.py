@@ -48,6 +48,8 @@ def picture(file: IO[bytes]) -> Picture:
     except (BadJpeg, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the disk's trouble, not the picture's
         # Pillow meets hostile bytes with nearly any exception there is.
         raise BadJpeg(f"not a whole JPEG: {error}") from error
     if not _ends_in_end_marker(file):
