@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline import catchup, minutes, sandbox, settings, status, upkeep
+from pipeline.catchup import TASK_FAILED
 from pipeline.errors import BadTimestamp, PipelineError
 
-TASK_FAILED = 30
 UNUSABLE_ARGUMENTS = 40
 
 

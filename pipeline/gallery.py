@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from datetime import time as time_of_day
 from html import escape
 from typing import Any
@@ -22,8 +22,6 @@ from pipeline.jpeg import Picture
 from pipeline.minutes import MINUTE
 from pipeline.storage import Store, failing_clearly
 from pipeline.unsplash import Photo
-
-HOUR = timedelta(hours=1)
 
 _PICTURE = re.compile(r"([01]\d|2[0-3])[0-5]\d\.jpg", re.ASCII)
 _pages_wait: ContextVar[bool] = ContextVar("pages_wait", default=False)

@@ -276,19 +276,16 @@ class Metadata(StoredFile):
         """Return the photo; nothing if there is none that can be read."""
         try:
             found = os.stat(self.path)
-        except OSError:
+            return _photo(self.path, found.st_ino, found.st_mtime_ns)
+        except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
             return {}
-        return _photo(self.path, found.st_ino, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=32)
 def _photo(path: str, inode: int, changed: int) -> dict[str, Any]:
     """Return the photo in the file, kept in mind while the file is the same: a run looks at it nine times."""
-    try:
-        photo = json.loads(Path(path).read_bytes())
-        return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return {}
+    photo: dict[str, Any] = json.loads(Path(path).read_bytes())
+    return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
 
 
 class Address(StoredFile):
