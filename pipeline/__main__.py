@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from pipeline import catchup, minutes, sandbox, settings, status, upkeep
 from pipeline.catchup import TASK_FAILED
-from pipeline.errors import BadTimestamp, PipelineError
+from pipeline.errors import BadTimestamp, LuigidAway, PipelineError
 
 UNUSABLE_ARGUMENTS = 40
 
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except PipelineError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return TASK_FAILED
+        return UNUSABLE_ARGUMENTS if isinstance(error, LuigidAway) else TASK_FAILED
 
 
 if __name__ == "__main__":

@@ -106,6 +106,9 @@ def add_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datet
     parser.add_argument("--stop", type=minute, help="first minute left alone (default: 5 minutes ago)")
     parser.add_argument("--limit", type=int, help="store so many minutes at most, the newest")
     parser.add_argument("--workers", type=int, default=8, help="processes side by side (default: 8)")
+    parser.add_argument(
+        "--shared", action="store_true", help="share the work with other hosts, through the luigid of luigi.cfg"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -119,7 +122,12 @@ def run(options: argparse.Namespace) -> int:
     chosen = missing[-options.limit :] if options.limit else missing
     progress = Progress(len(chosen), store)
     try:
-        end = _store_all(chosen, store, options.workers, progress)
+        if options.shared:
+            from pipeline import hosts  # stands on this module
+
+            end = hosts.store_all(chosen, store, options.workers, progress)
+        else:
+            end = _store_all(chosen, store, options.workers, progress)
     except KeyboardInterrupt:
         progress.close("stopped")
         return STOPPED
@@ -141,7 +149,7 @@ def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress
     """Store the minutes, round after round, while a round stores anything; return what ended it before its time, if so."""
     wanted = settings.unsplash_settings()
     end: EndsRun | None = None
-    with ProcessPoolExecutor(workers, initializer=_begin_process, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, initializer=begin_process) as pool:
         for _ in range(ROUNDS):
             before = progress.stored
             queue = deque(slices(missing, store, wanted.topics, wanted.photos_per_request))
@@ -161,7 +169,7 @@ def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress
                             # With the quota used up, what has its photo already goes on.
                             queue = deque(work for work in queue if not work.asks and isinstance(end, QuotaExceeded))
             except KeyboardInterrupt:
-                _end_slices()
+                end_slices()
                 raise
             missing = [minute for minute in missing if not store.picture(minute).exists()]
             if end or not missing or progress.stored == before:
@@ -176,7 +184,10 @@ class _OneTry:
         return Scheduler(prune_on_get_work=True, record_task_history=False, retry_count=1)
 
     def create_worker(self, scheduler: Scheduler, worker_processes: int, assistant: bool = False) -> Worker:
-        return Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, keep_alive=False)
+        # A scheduler in this process need not hear that the worker lives; and where this process is a task of another worker,
+        # the lock that the pings take was held when it was forked, and stays so.
+        options = {"keep_alive": False, "ping_interval": threading.TIMEOUT_MAX}
+        return Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, **options)
 
 
 def _build(tried: Sequence[datetime]) -> None:
@@ -185,7 +196,7 @@ def _build(tried: Sequence[datetime]) -> None:
         luigi.build(tasks, worker_scheduler_factory=_OneTry(), local_scheduler=True, workers=1)
 
 
-def _begin_process(parent: int) -> None:
+def begin_process() -> None:
     """Leave Ctrl-C to the parent, which ends the slices; and end with the parent, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGUSR1"):
@@ -200,7 +211,7 @@ def _begin_process(parent: int) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _end_slices() -> None:
+def end_slices() -> None:
     """Have every slice end after the picture that it is at, by Luigi's own signal for it."""
     if hasattr(signal, "SIGUSR1"):
         for child in multiprocessing.active_children():

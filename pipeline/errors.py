@@ -52,6 +52,10 @@ class RootUnusable(EndsRun):
     """Nothing can be stored under ROOT."""
 
 
+class LuigidAway(EndsRun):
+    """luigid, by which hosts share a catch-up, does not answer."""
+
+
 class Unavailable(MayPass):
     """No answer came, or one that says that the service is in trouble."""
 
