@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
 
 def slices(missing: Sequence[datetime], store: Store, topics: Sequence[str], most: int) -> list[Slice]:
     """Return the missing minutes as slices, the newest first."""
-    ready = [minute for minute in missing if store.metadata(minute).exists()]
+    ready = store.filed(missing)
     made = [Slice(tuple(ready[start : start + most]), asks=False) for start in range(0, len(ready), most)]
     of_topic: dict[str, list[datetime]] = {}
     for minute in sorted(set(missing).difference(ready)):
@@ -91,11 +91,11 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
         _build(tried)
         if work.asks and not ends:
             # The first minute's answer has given the others their photos: those it had none for wait for the next round.
-            others = [minute for minute in work.minutes[1:] if store.metadata(minute).exists()]
+            others = store.filed(work.minutes[1:])
             _build(others)
             tried += others
     luigi.Task.remove_event_handler(luigi.Event.FAILURE, note)
-    failed = [minute for minute in tried if not store.picture(minute).exists()]
+    failed = sorted(set(tried).difference(store.stored(tried)))
     return Outcome(len(tried) - len(failed), {minute: store.reason(minute) for minute in failed}, next(iter(ends), None))
 
 
@@ -171,7 +171,7 @@ def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress
             except KeyboardInterrupt:
                 end_slices()
                 raise
-            missing = [minute for minute in missing if not store.picture(minute).exists()]
+            missing = sorted(set(missing).difference(store.stored(missing)))
             if end or not missing or progress.stored == before:
                 break
     return end
@@ -249,9 +249,8 @@ class Progress:
         """Say how it ended, with the reason of every failure."""
         if self._bar is not None:
             self._bar.close()
-        for minute, reason in sorted(self.failures.items()):
-            if not self._store.picture(minute).exists():
-                print(f"{minutes.name(minute)} failed: {reason}", file=sys.stderr)
+        for minute in sorted(self.failures.keys() - self._store.stored(list(self.failures))):
+            print(f"{minutes.name(minute)} failed: {self.failures[minute]}", file=sys.stderr)
         self._say(state)
 
     def _say(self, state: str) -> None:

@@ -71,6 +71,9 @@ class StorageFailed(MayPass):
 class PhotoReplaced(MayPass):
     """Another run gave the minute another photo meanwhile."""
 
+    def __init__(self, reason: str = "another run gave the minute another photo meanwhile") -> None:
+        super().__init__(reason)
+
 
 class BadJpeg(PhotoGone):
     """The bytes are not one whole JPEG."""
