@@ -44,7 +44,8 @@ REMEMBERED_BYTES = 16 * 2**20
 
 _CONTENT_TYPES = {".jpg": "image/jpeg", ".json": "application/json", ".html": "text/html; charset=utf-8"}
 _PLAIN_TEXT = "text/plain; charset=utf-8"
-_MAY_PASS = ("BadDigest", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests")
+# A bare 400 is no word of S3: nginx answers so what follows a put that it refused before its body came.
+_MAY_PASS = ("400", "BadDigest", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests")
 _ABSENT = ("404", "NoSuchKey")
 _OVERTAKEN = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed", *_ABSENT)
 _REASONS = {

@@ -38,6 +38,7 @@ IDLE_ROUNDS = 2
 PROBE_SECONDS = 10
 
 _DAY = timedelta(days=1)
+_ENDS_RUN = "the host's run ends: "
 
 
 class Slice(luigi.Task):
@@ -72,7 +73,9 @@ class Slice(luigi.Task):
 
     def on_failure(self, exception: BaseException) -> str:
         """Return what luigid shows as the reason: one line where the error is named."""
-        return str(exception) if isinstance(exception, PipelineError) else str(super().on_failure(exception))
+        if isinstance(exception, PipelineError):
+            return f"{_ENDS_RUN}{exception}" if isinstance(exception, EndsRun) else str(exception)
+        return str(super().on_failure(exception))
 
     def _missing(self) -> list[datetime]:
         return [minute for minute in settings.store().missing_minutes(*self._span()) if self._wants(minute)]
@@ -92,22 +95,23 @@ def store_all(missing: Sequence[datetime], store: Store, workers: int, progress:
     """
     host, left, idle = _Host(progress), list(missing), 0
     with _ending_after_pictures() as interrupted:
-        while not host.told_to_end and idle < IDLE_ROUNDS and (work := host.slices(left)):
+        while not (host.end or interrupted()) and idle < IDLE_ROUNDS and (work := host.slices(left)):
             try:
                 luigi.build(work, worker_scheduler_factory=host, workers=workers, local_scheduler=False)
             except RPCError:
                 raise LuigidAway(f"luigid does not answer any more at {host.url}") from None
             before, wanted = len(left), frozenset(left)
             left = [minute for minute in store.missing_minutes(left[0], left[-1] + MINUTE) if minute in wanted]
-            if len(left) == before and not host.told_to_end:
+            if len(left) == before and not (host.end or interrupted()):
                 idle += 1
                 time.sleep(DONE_SECONDS)
         stored = len(missing) - len(left)
-        progress.add(Outcome(stored - progress.stored, {minute: store.reason(minute) for minute in host.failed(left)}, None))
+        reasons = {minute: reason for minute in host.failed(left) if (reason := store.reason(minute))}
+        progress.add(Outcome(stored - progress.stored, reasons, None))
         if interrupted():
             raise KeyboardInterrupt
     print(f"this host stored {host.stored} of {stored}", file=sys.stderr)
-    return EndsRun(host.last_failure) if host.told_to_end else None
+    return host.end
 
 
 class _Host:
@@ -116,16 +120,10 @@ class _Host:
     def __init__(self, progress: Progress) -> None:
         self.url = ""
         self.stored = 0
-        self.last_failure = ""
+        self.end: EndsRun | None = None
         self._progress = progress
         self._minutes: dict[str, list[datetime]] = {}
         self._failed: set[str] = set()
-        self._worker: _Worker | None = None
-
-    @property
-    def told_to_end(self) -> bool:
-        """Tell whether a task met what ends the run, or a person stopped it."""
-        return bool(self._worker and self._worker.told_to_end)
 
     def slices(self, missing: Sequence[datetime]) -> list[Slice]:
         """Return the slices of what is missing that luigid has not given up, the newest first and no more than it bears."""
@@ -151,7 +149,9 @@ class _Host:
         """Note that luigid was told this of a slice; there is a reason, if an empty one, where it was run here."""
         if status == FAILED:
             self._failed.add(task_id)
-            self.last_failure = json.loads(reason or '""')
+            said = str(json.loads(reason or '""'))
+            if said.startswith(_ENDS_RUN):
+                self.end = EndsRun(said.removeprefix(_ENDS_RUN))
         elif status == DONE:
             self._failed.discard(task_id)
             stored = len(self._minutes.get(task_id, ()))
@@ -167,10 +167,9 @@ class _Host:
             raise LuigidAway(f"luigid does not answer at {url}: start it, or leave out --shared") from None
         return _Luigid(url, self.note)
 
-    def create_worker(self, scheduler: "_Luigid", worker_processes: int, assistant: bool = False) -> "_Worker":
+    def create_worker(self, scheduler: "_Luigid", worker_processes: int, assistant: bool = False) -> Worker:
         """Return a worker that has a process for each slice, and stays as long as luigid knows of work."""
-        self._worker = _Worker(scheduler, worker_processes=worker_processes, keep_alive=True, force_multiprocessing=True)
-        return self._worker
+        return Worker(scheduler, worker_processes=worker_processes, keep_alive=True, force_multiprocessing=True)
 
 
 class _Luigid(RemoteScheduler):
@@ -188,16 +187,6 @@ class _Luigid(RemoteScheduler):
     def add_task(self, **told: Any) -> None:
         super().add_task(**told)  # type: ignore[misc, unused-ignore]
         self._note(told["task_id"], told["status"], told.get("expl"))
-
-
-class _Worker(Worker):
-    """A worker that remembers whether it was told to take no more work."""
-
-    told_to_end = False
-
-    def handle_interrupt(self, signum: int, frame: object) -> None:
-        super().handle_interrupt(signum, frame)
-        self.told_to_end = True
 
 
 def _window_length() -> timedelta:
