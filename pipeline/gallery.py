@@ -47,10 +47,9 @@ def link(address: str, text: str) -> str:
 
 
 def publish(store: Store, minute: datetime, picture: Picture) -> None:
-    """Show a picture that was stored: its thumbnail, ROOT/latest.jpg, and the pages."""
+    """Show a picture that was stored: its thumbnail, the pages, and ROOT/latest.jpg."""
     with store.replacing(store.root / minute.date().isoformat() / "thumb" / f"{minute:%H%M}.jpg") as file:
         file.write(picture.thumbnail)
-    store.publish_latest(minute)
     if not _pages_wait.get():
         write_pages(store, [minute])
 
@@ -66,9 +65,10 @@ def pages_waiting() -> Iterator[None]:
 
 
 def write_pages(store: Store, changed: Iterable[datetime]) -> None:
-    """Write index.html, and the pages of the days in which these minutes begin an hour or change one that is over."""
+    """Write index.html, latest.jpg, and the pages of days in which these minutes begin an hour or change one that is over."""
     with failing_clearly():
         if shown := _write(store, "index.html", lambda: _last_hour(store), lambda shown: _index(store, shown)):
+            store.publish_latest(shown[-1])
             hour = shown[-1].replace(minute=0)
             days = {minute.date() for minute in changed if minute < hour or _begins_its_hour(store, minute)}
             for day, earlier, later in _with_neighbours(store, days):

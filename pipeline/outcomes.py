@@ -7,7 +7,7 @@ import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -31,9 +31,21 @@ def recorded(task_class: TaskClass) -> TaskClass:
         (luigi.Event.FAILURE, _failed),
     ):
         task_class.event_handler(event)(handler)
-    # Luigi looks its classes through for parameters some fifty times a minute's run; from here on they stay what they are.
+    # Luigi looks its classes through for parameters some fifty times a minute's run, and makes what a task requires anew some
+    # eight times; from here on they stay what they are.
     task_class.get_params = staticmethod(functools.cache(task_class.get_params))  # type: ignore[method-assign]
+    task_class.requires = _made_once(task_class.requires)  # type: ignore[method-assign]
     return task_class
+
+
+def _made_once(requires: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(requires)
+    def kept(task: Any) -> Any:
+        if "requirements" not in vars(task):
+            task.requirements = requires(task)
+        return task.requirements
+
+    return kept
 
 
 @contextlib.contextmanager
