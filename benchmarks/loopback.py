@@ -39,7 +39,7 @@ error_log stderr error;
 pid {folder}/pid;
 events {{ worker_connections 1024; }}
 http {{
-    access_log off;
+    access_log {log};
     sendfile on;
     tcp_nopush on;
     server_tokens off;
@@ -53,7 +53,7 @@ http {{
     map $request_id $answer_id {{ "~^(?<first>.{{9}})" $first; }}
     split_clients $uri $picture {{ {shares} }}
     server {{
-        listen 127.0.0.1:{port} backlog=1024;
+        listen {address}:{port} backlog=1024;
         root {folder};
         location = /photos/random {{ {random} }}
         location ~ ^/photos/.+/download$ {{ {download} }}
@@ -64,7 +64,7 @@ http {{
             add_header X-Ratelimit-Remaining {remaining};
             sub_filter_types application/json;
             sub_filter_once off;
-            sub_filter {origin_mark} http://127.0.0.1:{port};
+            sub_filter {origin_mark} http://{address}:{port};
             sub_filter {id_mark} $answer_id;
             try_files /answer.json =404;
         }}
@@ -72,7 +72,7 @@ http {{
             internal;
             add_header X-Ratelimit-Limit 5000;
             add_header X-Ratelimit-Remaining {remaining};
-            return 200 '{{"url":"http://127.0.0.1:{port}/photo-0"}}';
+            return 200 '{{"url":"http://{address}:{port}/photo-0"}}';
         }}
         location ~ ^/pictures/ {{ internal; }}
     }}
@@ -88,31 +88,35 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def server(*, latency_seconds: float = 0, requests_left: int = 4999) -> Iterator[Server]:
+def server(
+    *, latency_seconds: float = 0, requests_left: int = 4999, address: str = "127.0.0.1", log: Path | None = None
+) -> Iterator[Server]:
     """Run nginx, or the project's sandbox where nginx is not installed, for the length of the block.
 
     Each answer waits `latency_seconds` (RuntimeError without nginx's module for it), and says that `requests_left` are left of
-    the quota, however many were made.
+    the quota, however many were made. nginx writes a line for each request into the log.
     """
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     with tempfile.TemporaryDirectory() as temporary:
-        folder, port = Path(temporary), _free_port()
+        folder, port = Path(temporary), free_port()
         if program:
             kind = "nginx"
             folder.chmod(0o755)  # nginx that root starts reads as another user
             _prepare(folder)
-            (folder / "nginx.conf").write_text(_configuration(folder, port, latency_seconds, requests_left))
+            (folder / "nginx.conf").write_text(_configuration(folder, address, port, latency_seconds, requests_left, log))
             command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
         elif latency_seconds:
             raise RuntimeError("latency needs nginx with its echo module (Debian: libnginx-mod-http-echo)")
         else:
             kind = "sandbox (install nginx for a cheaper server)"
-            serve = f"from pipeline import sandbox; sandbox.server({port}, hourly_limit=10**9).serve_forever()"
+            serve = (
+                f"from pipeline import sandbox; sandbox.server({port}, host={address!r}, hourly_limit=10**9).serve_forever()"
+            )
             command = [sys.executable, "-c", serve]
         with subprocess.Popen(command, cwd=PROJECT) as process:
             try:
-                _wait_for(port, process)
-                yield Server(f"http://127.0.0.1:{port}", kind)
+                wait_for(address, port, process)
+                yield Server(f"http://{address}:{port}", kind)
             finally:
                 process.terminate()
 
@@ -160,7 +164,7 @@ def _pip_install(programs: Path, *what: str) -> None:
     subprocess.run([*pip, *what], check=True, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def _configuration(folder: Path, port: int, latency_seconds: float, requests_left: int) -> str:
+def _configuration(folder: Path, address: str, port: int, latency_seconds: float, requests_left: int, log: Path | None) -> str:
     module = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
     picture = "/pictures/$picture.jpg"
     if latency_seconds:
@@ -177,7 +181,9 @@ def _configuration(folder: Path, port: int, latency_seconds: float, requests_lef
     return _CONFIGURATION.format(
         modules=f"load_module {module};" if latency_seconds else "",
         folder=folder,
+        address=address,
         port=port,
+        log=log or "off",
         remaining=requests_left,
         shares=" ".join(f"{100 / PICTURES:.2f}% {number};" for number in range(PICTURES - 1)) + f" * {PICTURES - 1};",
         random=then("/answer"),
@@ -226,17 +232,19 @@ def _answer() -> list[dict[str, object]]:
     return photos
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_for(address: str, port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the process, a server, listens; RuntimeError if it does not."""
     for _ in range(200):
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with exit code {process.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
             return
         time.sleep(0.05)
     raise RuntimeError("the server does not listen")

@@ -6,12 +6,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NoReturn
 
 from pipeline import catchup, minutes, sandbox, settings, status, upkeep
 from pipeline.catchup import TASK_FAILED
-from pipeline.errors import BadTimestamp, PipelineError
+from pipeline.errors import BadTimestamp, LuigidAway, PipelineError
 
 UNUSABLE_ARGUMENTS = 40
 
@@ -26,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 def show(options: argparse.Namespace) -> int:
     """Open the newest picture, or a minute's, in the person's viewer."""
     store = settings.store()
-    path = Path(store.picture(options.timestamp).path) if options.timestamp else store.root / "latest.jpg"
+    path = store.files.local_path(store.picture(options.timestamp).name if options.timestamp else "latest.jpg")
     if not path.exists():
         print(f"there is no {path}: nothing is stored there yet", file=sys.stderr)
         return TASK_FAILED
@@ -95,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except PipelineError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return TASK_FAILED
+        return UNUSABLE_ARGUMENTS if isinstance(error, LuigidAway) else TASK_FAILED
 
 
 if __name__ == "__main__":

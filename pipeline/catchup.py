@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 def slices(missing: Sequence[datetime], store: Store, topics: Sequence[str], most: int) -> list[Slice]:
     """Return the missing minutes as slices, the newest first."""
-    ready = [minute for minute in missing if store.metadata(minute).exists()]
+    ready = store.filed(missing)
     made = [Slice(tuple(ready[start : start + most]), asks=False) for start in range(0, len(ready), most)]
     of_topic: dict[str, list[datetime]] = {}
     for minute in sorted(set(missing).difference(ready)):
@@ -93,12 +93,12 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
         _build(tried)
         if work.asks and not ends:
             # The first minute's answer has given the others their photos: those it had none for wait for the next round.
-            others = [minute for minute in work.minutes[1:] if store.metadata(minute).exists()]
+            others = store.filed(work.minutes[1:])
             _build(others)
             tried += others
     luigi.Task.remove_event_handler(luigi.Event.FAILURE, note)
     Register.clear_instance_cache()  # Luigi would keep every task of every slice
-    failed = [minute for minute in tried if not store.picture(minute).exists()]
+    failed = sorted(set(tried).difference(store.stored(tried)))
     return Outcome(len(tried) - len(failed), {minute: store.reason(minute) for minute in failed}, next(iter(ends), None))
 
 
@@ -109,6 +109,9 @@ def add_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datet
     parser.add_argument("--stop", type=minute, help="first minute left alone (default: 5 minutes ago)")
     parser.add_argument("--limit", type=int, help="store so many minutes at most, the newest")
     parser.add_argument("--workers", type=int, default=24, help="processes side by side, at most (default: 24)")
+    parser.add_argument(
+        "--shared", action="store_true", help="share the work with other hosts, through the luigid of luigi.cfg"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -122,7 +125,12 @@ def run(options: argparse.Namespace) -> int:
     chosen = missing[-options.limit :] if options.limit else missing
     progress = Progress(len(chosen), store)
     try:
-        end = _store_all(chosen, store, options.workers, progress)
+        if options.shared:
+            from pipeline import hosts  # stands on this module
+
+            end = hosts.store_all(chosen, store, options.workers, progress)
+        else:
+            end = _store_all(chosen, store, options.workers, progress)
     except KeyboardInterrupt:
         progress.close("stopped")
         return STOPPED
@@ -147,7 +155,7 @@ def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress
     for _ in range(ROUNDS):
         before = progress.stored
         end = _store_slices(slices(missing, store, wanted.topics, wanted.photos_per_request), workers, progress)
-        missing = [minute for minute in missing if not store.picture(minute).exists()]
+        missing = sorted(set(missing).difference(store.stored(missing)))
         if end or not missing or progress.stored == before:
             break
     return end
@@ -160,7 +168,7 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
     end: EndsRun | None = None
     gc.freeze()  # what is here by now is shared with the processes, and not copied into each by its search for cycles
     processes = max(1, min(workers, len(queue)))
-    with ProcessPoolExecutor(processes, initializer=_begin_process) as pool:
+    with ProcessPoolExecutor(processes, initializer=begin_process) as pool:
         try:
             while queue or running:
                 while queue and len(running) < processes:
@@ -175,7 +183,7 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
                         # With the quota used up, what has its photo already goes on.
                         queue = deque(work for work in queue if not work.asks and isinstance(end, QuotaExceeded))
         except KeyboardInterrupt:
-            _end_slices()
+            end_slices()
             raise
     return end
 
@@ -194,7 +202,10 @@ class _OneTry:
         return Scheduler(prune_on_get_work=False, record_task_history=False, retry_count=1)
 
     def create_worker(self, scheduler: Scheduler, worker_processes: int, assistant: bool = False) -> Worker:
-        worker = Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, keep_alive=False)
+        # A scheduler in this process need not hear that the worker lives; and where this process is a task of another worker,
+        # the lock that the pings take was held when it was forked, and stays so.
+        options = {"keep_alive": False, "ping_interval": threading.TIMEOUT_MAX}
+        worker = Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, **options)
         worker._task_result_queue = _Results()  # type: ignore[assignment]
         return worker
 
@@ -205,7 +216,7 @@ def _build(tried: Sequence[datetime]) -> None:
         luigi.build(tasks, worker_scheduler_factory=_OneTry(), local_scheduler=True, workers=1)
 
 
-def _begin_process() -> None:
+def begin_process() -> None:
     """Leave Ctrl-C to the parent, which ends the slices; and end with the parent, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGUSR1"):
@@ -220,7 +231,7 @@ def _begin_process() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _end_slices() -> None:
+def end_slices() -> None:
     """Have every slice end after the picture that it is at, by Luigi's own signal for it."""
     if hasattr(signal, "SIGUSR1"):
         for child in multiprocessing.active_children():
@@ -258,9 +269,8 @@ class Progress:
         """Say how it ended, with the reason of every failure."""
         if self._bar is not None:
             self._bar.close()
-        for minute, reason in sorted(self.failures.items()):
-            if not self._store.picture(minute).exists():
-                print(f"{minutes.name(minute)} failed: {reason}", file=sys.stderr)
+        for minute in sorted(self.failures.keys() - self._store.stored(list(self.failures))):
+            print(f"{minutes.name(minute)} failed: {self.failures[minute]}", file=sys.stderr)
         self._say(state)
 
     def _say(self, state: str) -> None:

@@ -52,6 +52,10 @@ class RootUnusable(EndsRun):
     """Nothing can be stored under ROOT."""
 
 
+class LuigidAway(EndsRun):
+    """luigid, by which hosts share a catch-up, does not answer."""
+
+
 class Unavailable(MayPass):
     """No answer came, or one that says that the service is in trouble."""
 
@@ -66,6 +70,9 @@ class StorageFailed(MayPass):
 
 class PhotoReplaced(MayPass):
     """Another run gave the minute another photo meanwhile."""
+
+    def __init__(self, reason: str = "another run gave the minute another photo meanwhile") -> None:
+        super().__init__(reason)
 
 
 class BadJpeg(PhotoGone):

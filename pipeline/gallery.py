@@ -8,22 +8,20 @@ screen, and it works from `file://` too, where a page may show another file but 
 import base64
 import contextlib
 import hashlib
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import date, datetime
 from datetime import time as time_of_day
 from html import escape
+from itertools import groupby
 from typing import Any
 
 from pipeline.errors import PhotoReplaced
 from pipeline.jpeg import Picture
 from pipeline.minutes import MINUTE
-from pipeline.storage import Store, failing_clearly
+from pipeline.storage import Store
 from pipeline.unsplash import Photo
 
-_PICTURE = re.compile(r"([01]\d|2[0-3])[0-5]\d\.jpg", re.ASCII)
 _pages_wait: ContextVar[bool] = ContextVar("pages_wait", default=False)
 
 
@@ -48,8 +46,7 @@ def link(address: str, text: str) -> str:
 
 def publish(store: Store, minute: datetime, picture: Picture) -> None:
     """Show a picture that was stored: its thumbnail, the pages, and ROOT/latest.jpg."""
-    with store.replacing(store.root / minute.date().isoformat() / "thumb" / f"{minute:%H%M}.jpg") as file:
-        file.write(picture.thumbnail)
+    store.write(f"{minute.date().isoformat()}/thumb/{minute:%H%M}.jpg", picture.thumbnail)
     if not _pages_wait.get():
         write_pages(store, [minute])
 
@@ -66,36 +63,21 @@ def pages_waiting() -> Iterator[None]:
 
 def write_pages(store: Store, changed: Iterable[datetime]) -> None:
     """Write index.html, latest.jpg, and the pages of days in which these minutes begin an hour or change one that is over."""
-    with failing_clearly():
-        if shown := _write(store, "index.html", lambda: _last_hour(store), lambda shown: _index(store, shown)):
-            store.publish_latest(shown[-1])
-            hour = shown[-1].replace(minute=0)
-            days = {minute.date() for minute in changed if minute < hour or _begins_its_hour(store, minute)}
-            for day, earlier, later in _with_neighbours(store, days):
-                _write_day(store, day, earlier, later)
+    minutes = sorted(changed)
+    if shown := _write(store, "index.html", lambda: _last_hour(store, minutes[-1]), lambda shown: _index(store, shown)):
+        store.publish_latest(shown[-1])
+        hour = shown[-1].replace(minute=0)
+        begins_hour = next(minute for minute in shown if minute >= hour)
+        days = {minute.date() for minute in minutes if minute < hour or minute == begins_hour}
+        for day, earlier, later in _with_neighbours(store, days):
+            _write_day(store, day, earlier, later)
 
 
-def newest_minute(store: Store) -> datetime | None:
-    """Return the last minute that has a picture."""
-    for day in reversed(store.days()):
-        with contextlib.suppress(FileNotFoundError):
-            for name in sorted(filter(_PICTURE.fullmatch, os.listdir(store.root / day.isoformat())), reverse=True):
-                minute = datetime.combine(day, time_of_day(int(name[:2]), int(name[2:4])))
-                if store.picture(minute).exists():
-                    return minute
-    return None
-
-
-def _last_hour(store: Store) -> list[datetime]:
-    """Return the minutes that have a picture, of the hour that ends with the newest one."""
-    if not (newest := newest_minute(store)):
+def _last_hour(store: Store, stored: datetime) -> list[datetime]:
+    """Return the minutes that have a picture, of the hour that ends with the newest one, most likely the one just stored."""
+    if not (newest := store.newest_minute(stored)):
         return []
-    hour = (newest - number * MINUTE for number in reversed(range(60)))
-    return [minute for minute in hour if store.picture(minute).exists()]
-
-
-def _begins_its_hour(store: Store, minute: datetime) -> bool:
-    return not any(store.picture(minute.replace(minute=number)).exists() for number in range(minute.minute))
+    return store.stored([newest - number * MINUTE for number in reversed(range(60))])
 
 
 def _with_neighbours(store: Store, days: set[date]) -> list[tuple[date, date | None, date | None]]:
@@ -110,7 +92,7 @@ def _with_neighbours(store: Store, days: set[date]) -> list[tuple[date, date | N
         return day in written or is_there(day)
 
     def is_there(day: date) -> bool:
-        return (store.root / day.isoformat() / "index.html").exists()
+        return store.files.size(f"{day.isoformat()}/index.html") is not None
 
     def beside(day: date) -> tuple[date | None, date | None]:
         place = all_days.index(day)
@@ -129,14 +111,11 @@ def _write_day(store: Store, day: date, earlier: date | None, later: date | None
     )
 
 
-def _write(store: Store, path: str, stored: Callable[[], list[Any]], page: Callable[[list[Any]], str]) -> list[Any]:
+def _write(store: Store, name: str, stored: Callable[[], list[Any]], page: Callable[[list[Any]], str]) -> list[Any]:
     """Write a page of what is stored, and return that; if it is more by now, the run that stored more writes the page."""
     shown = stored()
-    with (
-        contextlib.suppress(PhotoReplaced),
-        store.replacing(store.root / path, only_if=lambda: stored() == shown) as file,
-    ):
-        file.write(page(shown).encode("utf-8", "replace"))
+    with contextlib.suppress(PhotoReplaced):
+        store.write(name, page(shown).encode("utf-8", "replace"), only_if=lambda: stored() == shown)
     return shown
 
 
@@ -144,14 +123,20 @@ def _index(store: Store, shown: Sequence[datetime]) -> str:
     if not shown:
         return _page("Picture a minute", "<h1>No picture yet</h1>", script=_SCRIPT)
     newest = shown[-1]
-    photo = store.metadata(newest).read()
+    photos, thumbnails = store.photos(shown), _thumbnails(store, shown)
+    photo = photos[newest]
     day = newest.date().isoformat()
     first = newest - 59 * MINUTE
     if first not in shown:
         first = max(first, store.oldest_minute() or first)
-    stored = set(shown)
     span = [first + number * MINUTE for number in range((newest - first) // MINUTE + 1)]
-    cells = "\n".join(_cell(store, minute, minute in stored, f"{minute.date()}/") for minute in span)
+    reasons = store.reasons([minute for minute in span if minute not in photos])
+    cells = "\n".join(
+        _cell(minute, photos[minute], minute in thumbnails, f"{minute.date()}/")
+        if minute in photos
+        else _gap(minute, reasons.get(minute, ""))
+        for minute in span
+    )
     about = [_credit(photo), escape(_topic(photo)), _moment(newest)]
     return _page(
         f"{newest:%H:%M} UTC · Picture a minute",
@@ -177,14 +162,21 @@ def _moment(minute: datetime) -> str:
 
 
 def _day(store: Store, day: date, stored: set[str], earlier: date | None, later: date | None) -> str:
-    newest, oldest = newest_minute(store), store.oldest_minute()
+    newest, oldest = store.newest_minute(), store.oldest_minute()
+    whole_day = [datetime.combine(day, time_of_day(hour, number)) for hour in range(24) for number in range(60)]
+    past = [minute for minute in whole_day if oldest is not None and newest is not None and oldest <= minute <= newest]
+    shown = [minute for minute in past if f"{minute:%H%M}" in stored]
+    photos, thumbnails = store.photos(shown), _thumbnails(store, shown)
+    reasons = store.reasons([minute for minute in past if minute not in photos])
     rows = []
     for hour in range(24):
         cells = []
-        for number in range(60):
-            minute = datetime.combine(day, time_of_day(hour, number))
-            is_past = oldest is not None and newest is not None and oldest <= minute <= newest
-            cells.append(_cell(store, minute, f"{minute:%H%M}" in stored, "") if is_past else "<li></li>")
+        for minute in whole_day[60 * hour : 60 * hour + 60]:
+            if minute in photos:
+                cells.append(_cell(minute, photos[minute], minute in thumbnails, ""))
+            else:
+                is_past = bool(past) and past[0] <= minute <= past[-1]
+                cells.append(_gap(minute, reasons.get(minute, "")) if is_past else "<li></li>")
         rows.append(f'<section class="row"><h2>{hour:02}</h2><ol>{"".join(cells)}</ol></section>\n')
     links = [
         f'<a href="../{other}/index.html" rel="{rel}">{text}</a>' if other else "<span></span>"
@@ -200,20 +192,29 @@ def _day(store: Store, day: date, stored: set[str], earlier: date | None, later:
     )
 
 
-def _cell(store: Store, minute: datetime, is_stored: bool, folder: str) -> str:
-    """Return a minute's place in a list: its thumbnail with its credit, or a gap that says why."""
-    if not is_stored:
-        reason = escape(store.reason(minute))
-        return f'<li class="gap"><div><p><b>{minute:%H:%M}</b> no picture<br>{reason}</p></div></li>'
-    photo, name = store.metadata(minute).read(), f"{minute:%H%M}.jpg"
-    thumbnail = f"thumb/{name}"
-    if not (store.root / minute.date().isoformat() / thumbnail).exists():
-        thumbnail = name
+def _thumbnails(store: Store, minutes: Sequence[datetime]) -> set[datetime]:
+    """Return those of the minutes, in order, that have a thumbnail."""
+    found: set[datetime] = set()
+    for day, of_day in groupby(minutes, key=datetime.date):
+        first, *others = of_day
+        names = store.files.listing(f"{day.isoformat()}/thumb", after=f"{first:%H%M}")
+        found.update(minute for minute in (first, *others) if f"{minute:%H%M}.jpg" in names)
+    return found
+
+
+def _cell(minute: datetime, photo: Photo, has_thumbnail: bool, folder: str) -> str:
+    """Return a picture's place in a list: its thumbnail with its credit."""
+    name = f"{minute:%H%M}.jpg"
+    thumbnail = f"thumb/{name}" if has_thumbnail else name
     return (
         f'<li><div><a href="{folder}{name}">'
         f'<img src="{folder}{thumbnail}" alt="{minute:%H:%M} {escape(_description(photo))}" loading="lazy"></a>'
         f"<p><b>{minute:%H:%M}</b> {_credit(photo)}</p></div></li>"
     )
+
+
+def _gap(minute: datetime, reason: str) -> str:
+    return f'<li class="gap"><div><p><b>{minute:%H:%M}</b> no picture<br>{escape(reason)}</p></div></li>'
 
 
 def _credit(photo: Photo) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import time
 
 from luigi.rpc import RPCError
@@ -9,6 +10,9 @@ from luigi.rpc import RPCError
 from pipeline.errors import PipelineError
 
 logger = logging.getLogger("pipeline")
+
+# The last line of a traceback that Luigi shows as a text.
+_NAMED_ERROR = re.compile(r"^pipeline\.errors\.\w+: (.*)\s*\Z", re.MULTILINE)
 
 
 @functools.cache
@@ -35,6 +39,8 @@ def _without_traceback(record: logging.LogRecord) -> bool:
         return not (isinstance(error, PipelineError) or (error and is_made_anew(error)))
     if isinstance(error, PipelineError):
         _cut(record, str(error))
+    elif record.funcName == "_log_complete_error" and (named := _NAMED_ERROR.search(record.getMessage())):
+        _cut(record, named[1])
     elif record.funcName == "retry_logging":
         _cut(record, "luigid does not answer, the next try is in a while: start it, or run with --local-scheduler")
     elif isinstance(error, RPCError):

@@ -6,21 +6,26 @@ from itertools import islice
 from pipeline import log, minutes, quota, unsplash
 from pipeline.errors import NoPhotos
 from pipeline.settings import unsplash as Settings
-from pipeline.storage import Store, locked
+from pipeline.storage import Store
 from pipeline.unsplash import credit
 
 
 def fill_minutes(minute: datetime, store: Store, settings: Settings) -> None:
     """Ask once for photos of the minute's topic; file one under it, and one under each of the topic's next that has none."""
     topic, photos = _photos_for(minute, store, settings)
-    later = (each for each in minutes.minutes_of_same_topic(minute, settings.topics) if each > minute and store.is_open(each))
-    with locked(store.root):
+
+    def choose() -> tuple[bool, dict[datetime, unsplash.Photo]]:
         given = store.given_photos([photo["id"] for photo in photos], minute, settings.no_repeat_days)
-        wanting = [minute] * store.is_open(minute) + list(islice(later, settings.photos_per_request - 1))
+        wanting = islice(
+            store.open_minutes(minutes.minutes_of_same_topic(minute, settings.topics)), settings.photos_per_request
+        )
         fresh = [photo for photo in photos if photo["id"] not in given]
         chosen = dict(zip(wanting, fresh or photos, strict=False))
         store.note_given({each: photo["id"] for each, photo in chosen.items()})
-    if not fresh:
+        return bool(fresh), chosen
+
+    is_fresh, chosen = store.files.exclusively("", choose)
+    if not is_fresh:
         log.logger.warning("every photo on offer for %r was given within %d days: repeats", topic, settings.no_repeat_days)
     fetched_at = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     known = {"topic": topic, "fetched_at": fetched_at}

@@ -17,7 +17,7 @@ from pipeline.errors import BadTimestamp
 
 MINUTE = timedelta(minutes=1)
 REACH = timedelta(days=7)
-_EPOCH = datetime(1970, 1, 1)
+EPOCH = datetime(1970, 1, 1)
 
 
 class MinuteParameter(luigi.DateMinuteParameter):
@@ -53,7 +53,7 @@ def name(minute: datetime) -> str:
 
 def topics_of_round(minute: datetime, topics: Sequence[str]) -> list[str]:
     """Return the topics in the order of the minute's round, beginning with the minute's own."""
-    number, place = divmod((minute - _EPOCH) // MINUTE, len(topics))
+    number, place = divmod((minute - EPOCH) // MINUTE, len(topics))
 
     def draw(topic: str) -> bytes:
         return hashlib.sha256(f"{number} {topic}".encode()).digest()
@@ -70,7 +70,7 @@ def topic_of(minute: datetime, topics: Sequence[str]) -> str:
 def minutes_of_same_topic(minute: datetime, topics: Sequence[str]) -> Iterator[datetime]:
     """Give the minute, then the later ones of its topic, one a round, as far as the REACH of one answer."""
     topic = topic_of(minute, topics)
-    first_of_round = minute - ((minute - _EPOCH) // MINUTE) % len(topics) * MINUTE
+    first_of_round = minute - ((minute - EPOCH) // MINUTE) % len(topics) * MINUTE
     for number in range(REACH // MINUTE // len(topics)):
         start = first_of_round + number * len(topics) * MINUTE
         candidate = start + topics_of_round(start, topics).index(topic) * MINUTE

@@ -24,18 +24,17 @@ def note(store: Store, quota: unsplash.Quota | None) -> None:
             "remaining": quota.remaining,
             "at": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
         }
-        with store.replacing(store.root / "quota") as file:
-            file.write(json.dumps(reading).encode() + b"\n")
+        store.write("quota", json.dumps(reading).encode() + b"\n")
 
 
 def reading_of_this_hour(store: Store) -> Reading | None:
     """Return what is known of the present hour: the quota is counted by the clock hour, so older figures say nothing."""
     now = datetime.now(timezone.utc)
     try:
-        kept = json.loads((store.root / "quota").read_bytes())
+        kept = json.loads(store.files.read("quota"))
         reading = Reading(int(kept["limit"]), int(kept["remaining"]), datetime.fromisoformat(kept["at"].replace("Z", "+00:00")))
         return reading if reading.at.replace(minute=0, second=0) == now.replace(minute=0, second=0, microsecond=0) else None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
 
 

@@ -1,12 +1,13 @@
 """The knobs of luigi.cfg, read when they are needed and never while a module loads."""
 
 import functools
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import luigi
 from luigi.parameter import ParameterException
 
+from pipeline import log
 from pipeline import unsplash as api
 from pipeline.errors import BadSettings
 from pipeline.storage import Store
@@ -79,5 +80,6 @@ def unsplash_settings() -> unsplash:
 @functools.cache
 def store() -> Store:
     """Return the files under ROOT; samples of the sandbox have a ROOT of their own below it and never pass for photos."""
-    root = Path(storage().root).expanduser()
-    return Store(root / "demo" if api.is_demo() else root)
+    log.set_up()  # what is wrong with ROOT may be found before any event of a task
+    root = os.path.expanduser(storage().root)
+    return Store(f"{root.rstrip('/')}/demo" if api.is_demo() else root)

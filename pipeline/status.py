@@ -1,17 +1,13 @@
 """How the pipeline does, for people, programs and health checks."""
 
 import argparse
-import contextlib
 import json
-import os
-import shutil
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline import minutes, quota, settings
-from pipeline.gallery import newest_minute
-from pipeline.storage import Store, failing_clearly
+from pipeline.storage import Store
 
 TOO_OLD = 1
 DAY = timedelta(days=1)
@@ -46,15 +42,13 @@ def run(options: argparse.Namespace) -> int:
 def status(store: Store) -> dict[str, Any]:
     """Return how the pipeline does; the last 24 hours end before the present minute, and begin with the first picture at most.
 
-    Bytes are those of the last 24 hours' files, and of the whole disk that ROOT is on: adding up a year of files takes minutes.
+    Bytes are those of the last 24 hours' files, and of the whole disk if ROOT is on one: adding up a year takes minutes.
     """
     now, stop = datetime.now(timezone.utc).replace(tzinfo=None), minutes.present_minute()
-    with failing_clearly():
-        start = min(stop, max(stop - DAY, store.oldest_minute() or stop - DAY))
-        newest, disk = newest_minute(store), shutil.disk_usage(_existing(store.root.absolute()))
-        missing = store.missing_minutes(start, stop)
-        failed = sum(store.failure(minute).exists() for minute in missing)
-        written = _bytes(store, start, stop)
+    start = min(stop, max(stop - DAY, store.oldest_minute() or stop - DAY))
+    newest, disk = store.newest_minute(), store.files.usage()
+    missing = store.missing_minutes(start, stop)
+    failed, written = len(store.failed(missing)), _bytes(store, start, stop)
     reading = quota.reading_of_this_hour(store)
     return {
         "newest": minutes.name(newest) if newest else None,
@@ -66,25 +60,19 @@ def status(store: Store) -> dict[str, Any]:
             "bytes": written,
         },
         "quota": {"limit": reading.limit, "remaining": reading.remaining, "at": reading.at.isoformat()} if reading else None,
-        "disk": {"total": disk.total, "used": disk.used, "free": disk.free},
+        "disk": disk,
     }
-
-
-def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there."""
-    return folder if folder.exists() else _existing(folder.parent)
 
 
 def _bytes(store: Store, start: datetime, stop: datetime) -> int:
     """Return the size of the files of the minutes from start to before stop, at most a day later."""
     total = 0
     for day in {start.date(), stop.date()}:
-        for folder in (store.root / day.isoformat(), store.root / day.isoformat() / "thumb"):
-            with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-                for entry in entries:
-                    name = entry.name[:4]
-                    if name.isdecimal() and minutes.name(start) <= f"{day}T{name}" < minutes.name(stop):
-                        total += entry.stat().st_size
+        sizes = store.files.listing_below(day.isoformat())
+        for name in sizes:
+            time = PurePosixPath(name).name[:4]
+            if time.isdecimal() and minutes.name(start) <= f"{day}T{time}" < minutes.name(stop):
+                total += sizes[name]
     return total
 
 
@@ -93,12 +81,10 @@ def _text(found: dict[str, Any]) -> str:
     newest = f"{found['newest']}, {_ago(found['age_seconds'])}" if found["newest"] else "none"
     counts = f"{day['stored']:,} stored, {day['failed']:,} failed, {day['missing']:,} missing"
     requests = f"{left['remaining']} of {left['limit']} requests left this hour" if left else "not known for this hour"
-    room = f", room for {disk['free'] // day['bytes']:,} such days" if day["bytes"] else ""
-    return (
-        f"newest picture  {newest}\n"
-        f"last 24 hours   {counts}, {_size(day['bytes'])}\n"
-        f"quota           {requests}\n"
-        f"disk            {_size(disk['used'])} used, {_size(disk['free'])} of {_size(disk['total'])} free{room}\n"
+    room = f", room for {disk['free'] // day['bytes']:,} such days" if disk and day["bytes"] else ""
+    free = f"{_size(disk['used'])} used, {_size(disk['free'])} of {_size(disk['total'])} free{room}" if disk else ""
+    return (f"newest picture  {newest}\nlast 24 hours   {counts}, {_size(day['bytes'])}\nquota           {requests}\n") + (
+        f"disk            {free}\n" if disk else ""
     )
 
 

@@ -1,94 +1,175 @@
-"""Where a minute's files live, and how they are written so that they survive a kill and a power cut.
-
-A file is written under another name in ROOT/.tmp, flushed to the disk, and renamed: under its own name it is whole or not
-there. Whether it may still take its place is decided under a lock of its folder, so that the files of a minute speak of one
-photo however many runs work on it. Where there are no such locks (Windows, some network mounts) the last of two runs at the
-same moment wins, with a whole file; where a folder cannot be flushed (Windows) a power cut may take back the last rename.
-"""
+"""What the files of a minute mean, and when one may take another's place; where they lie is the disk's or the bucket's part."""
 
 import contextlib
-import errno
 import json
-import os
-import shutil
-import stat
-import time
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
-from functools import lru_cache, partial
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Protocol, TypeVar
 
-import luigi
+from luigi.target import FileSystemTarget
 
-from pipeline.errors import PhotoGone, PhotoReplaced, RootUnusable, StorageFailed
+from pipeline.disk import Disk
+from pipeline.errors import PhotoGone, PhotoReplaced, RootUnusable
 from pipeline.minutes import MINUTE
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-LITTER_SECONDS = 3600
-
-_REPLACED = "another run gave the minute another photo meanwhile"
-
 _NAMES = [f"{hour:02}{minute:02}" for hour in range(24) for minute in range(60)]
-_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
+_PICTURE = re.compile(r"([01]\d|2[0-3])[0-5]\d\.jpg", re.ASCII)
+
+Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound="StoredFile")
 
 
-class _Move(NamedTuple):
-    """A written file, the path whose place it takes, and the condition that must hold then."""
+class Files(Protocol):
+    """Files below a ROOT, wherever that is, by their names relative to it: `2026-11-23/1205.jpg`; "" is ROOT itself.
 
-    file: IO[bytes]
-    path: Path
-    only_if: Callable[[], bool]
+    StorageFailed where another try may help, RootUnusable where none can.
+    """
+
+    @property
+    def target(self) -> type[FileSystemTarget]:
+        """Return the class of Luigi's targets for such files."""
+
+    @property
+    def target_options(self) -> Mapping[str, Any]:
+        """Return what that class wants to know besides the path."""
+
+    def path(self, name: str) -> str:
+        """Return the file's path, or its address."""
+
+    def local_path(self, name: str) -> Path:
+        """Return the file's path on this machine; RootUnusable if it has none."""
+
+    def size(self, name: str) -> int | None:
+        """Return the size of the file in bytes, 0 for what is no file, None if nothing has the name."""
+
+    def read(self, name: str) -> bytes:
+        """Return what is in the file; nothing if there is none, or none that may be read."""
+
+    def read_surely(self, name: str) -> bytes | None:
+        """Return what is in the file; None if there is none."""
+
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Return what is in each of the files, as `read` does."""
+
+    def opened(self, name: str) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+        """Lend the file to read; None if there is none."""
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders in ROOT."""
+
+    def listing(self, folder: str, after: str = "") -> Mapping[str, int]:
+        """Return the sizes of the files in the folder by their names in it, of those that come after a name."""
+
+    def listing_below(self, folder: str) -> Mapping[str, int]:
+        """Return the sizes of the files in the folder and in those below it, by their names relative to it."""
+
+    def exclusively(self, folder: str, work: Callable[[], Result]) -> Result:
+        """Do what reads files of the folder and then writes them, as if no other run wrote there meanwhile.
+
+        The work may be done more than once, and only its last time counts.
+        """
+
+    def replace(self, contents: Mapping[str, bytes], which: Callable[[Collection[str]], Collection[str]]) -> int:
+        """Give the files new contents, for good, and return how many got them.
+
+        `which` returns those of the names that may be replaced; it is asked for each folder, exclusively.
+        """
+
+    def replacing(self, name: str, only_if: Callable[[], bool]) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """Lend a file that takes the name for good when the block ends well; PhotoReplaced unless `only_if` holds."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove the files, in this order, as far as they are there."""
+
+    def show(self, source: str, target: str, moment: datetime) -> None:
+        """Give a copy of the source the target's name unless that shows a later moment."""
+
+    def usage(self) -> dict[str, int] | None:
+        """Return the total, used and free bytes of the disk; None where there is no such limit."""
+
+    def litter(self) -> Mapping[str, int]:
+        """Return the sizes of the leftovers of killed runs by their names."""
+
+    def remove_empty(self, folder: str, at_once: bool) -> None:
+        """Remove the folder if it is empty; unless `at_once`, only if no run can have made it just now."""
 
 
 class Store:
-    """The files under one ROOT."""
+    """The files under one ROOT: a folder, or `s3://BUCKET/PREFIX`."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._is_swept = False
+    def __init__(self, root: str | Path) -> None:
+        self.files = _files(str(root))
 
     def metadata(self, minute: datetime) -> "Metadata":
         """Return the minute's photo."""
-        return Metadata(self, minute, ".json")
+        return self._file(Metadata, minute, ".json")
 
     def address(self, minute: datetime) -> "Address":
         """Return the address of the minute's picture."""
-        return Address(self, minute, ".txt")
+        return self._file(Address, minute, ".txt")
 
     def picture(self, minute: datetime) -> "StoredFile":
         """Return the minute's picture, as it was served."""
-        return StoredFile(self, minute, ".jpg")
+        return self._file(StoredFile, minute, ".jpg")
 
     def failure(self, minute: datetime) -> "StoredFile":
         """Return the time and reason of the minute's last failure, one line."""
-        return StoredFile(self, minute, ".error")
+        return self._file(StoredFile, minute, ".error")
+
+    def _file(self, kind: Callable[..., Kind], minute: datetime, suffix: str) -> Kind:
+        file: Kind = _target_class(kind, self.files.target)(self, minute, suffix)
+        return file
 
     def forget_failure(self, minute: datetime) -> None:
         """Remove the minute's reason of a failure, if there is one."""
-        with failing_clearly():
-            Path(self.failure(minute).path).unlink(missing_ok=True)
+        self.files.remove([_name(minute, ".error")])
 
     def reason(self, minute: datetime) -> str:
         """Return why the minute failed last, without the time; nothing if it did not."""
-        try:
-            return Path(self.failure(minute).path).read_text("utf-8", "replace").partition(" ")[2].strip()
-        except OSError:
-            return ""
+        return _reason(self.files.read(_name(minute, ".error")))
+
+    def failed(self, minutes: Sequence[datetime]) -> list[datetime]:
+        """Return those of the minutes that have a reason of a failure."""
+        return self._listed(minutes, ".error")
+
+    def reasons(self, minutes: Sequence[datetime]) -> dict[datetime, str]:
+        """Return the reason of each of the minutes that failed."""
+        failed = {minute: _name(minute, ".error") for minute in self.failed(minutes)}
+        contents = self.files.read_many(failed.values())
+        return {minute: _reason(contents[name]) for minute, name in failed.items()}
+
+    def photos(self, minutes: Iterable[datetime]) -> dict[datetime, dict[str, Any]]:
+        """Return each minute's photo; nothing where there is none that can be read."""
+        names = {minute: _name(minute, ".json") for minute in minutes}
+        contents = self.files.read_many(names.values())
+        return {minute: _readable_photo(contents[name]) for minute, name in names.items()}
+
+    def filed(self, minutes: Sequence[datetime]) -> list[datetime]:
+        """Return those of the minutes that have a photo."""
+        return [minute for minute, photo in self.photos(self._listed(minutes, ".json")).items() if photo]
+
+    def stored(self, minutes: Sequence[datetime]) -> list[datetime]:
+        """Return those of the minutes that have a picture."""
+        return self._listed(minutes, ".jpg")
+
+    def _listed(self, minutes: Sequence[datetime], suffix: str) -> list[datetime]:
+        """Return those of the minutes that have such a file, by one listing a day."""
+        found: list[datetime] = []
+        for day, of_day in groupby(sorted(minutes), key=datetime.date):
+            first, *others = of_day
+            sizes = self.files.listing(day.isoformat(), after=f"{first:%H%M}")
+            found += [minute for minute in (first, *others) if sizes.get(f"{minute:%H%M}{suffix}")]
+        return found
 
     def stored_names(self, day: date) -> set[str]:
         """Return the day's minutes that have a picture, as `1205`."""
-        try:
-            with os.scandir(self.root / day.isoformat()) as entries:
-                return {entry.name[:4] for entry in entries if entry.name[4:] == ".jpg" and _is_filled(entry)}
-        except OSError:
-            return set()
+        sizes = self.files.listing(day.isoformat())
+        return {name[:4] for name in sizes if name[4:] == ".jpg" and sizes[name]}
 
     def missing_minutes(self, start: datetime, stop: datetime) -> list[datetime]:
         """Return the minutes from start to before stop that have no picture: one listing a day, however many there are."""
@@ -118,69 +199,86 @@ class Store:
     def days(self) -> list[date]:
         """Return the days that have a folder, in order."""
         days = []
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.root) as entries:
-            for entry in entries:
-                with contextlib.suppress(ValueError):
-                    # fromisoformat reads other forms too, which are no folders of ours.
-                    if (day := date.fromisoformat(entry.name)).isoformat() == entry.name and entry.is_dir():
-                        days.append(day)
+        for name in self.files.folders():
+            with contextlib.suppress(ValueError):
+                # fromisoformat reads other forms too, which are no folders of ours.
+                if (day := date.fromisoformat(name)).isoformat() == name:
+                    days.append(day)
         return sorted(days)
 
     def oldest_minute(self) -> datetime | None:
         """Return the first minute that has a picture and was not to be let go."""
         for day in self.days():
-            if day >= self.pruned_before().date():
-                names = sorted(name[:4] for name in os.listdir(self.root / day.isoformat()) if name[4:] == ".jpg")
-                for name in names:
-                    with contextlib.suppress(ValueError):
-                        minute = datetime.combine(day, datetime.strptime(name, "%H%M").time())
-                        if self.picture(minute).exists():
-                            return minute
+            if day >= self.pruned_before().date() and (minute := next(self._pictures(day), None)):
+                return minute
         return None
+
+    def newest_minute(self, after: datetime = datetime.max) -> datetime | None:
+        """Return the last minute that has a picture; one that is expected `after` some minute is looked for there first."""
+        for day in reversed(self.days()):
+            for start in (f"{after:%H%M}", "") if day == after.date() else ("",):
+                if minute := next(self._pictures(day, start, newest_first=True), None):
+                    return minute
+        return None
+
+    def _pictures(self, day: date, after: str = "", newest_first: bool = False) -> Iterator[datetime]:
+        """Give the day's minutes that have a picture, in order."""
+        sizes = self.files.listing(day.isoformat(), after)
+        for name in sorted((name for name in sizes if _PICTURE.fullmatch(name)), reverse=newest_first):
+            if sizes[name]:
+                yield datetime.combine(day, time_of_day(int(name[:2]), int(name[2:4])))
 
     def pruned_before(self) -> datetime:
         """Return the minute before which pictures were let go: what is missing there stays missing."""
-        path = self.root / "pruned-before"
-        with failing_clearly():
-            try:
-                return datetime.fromisoformat(path.read_text("ascii").strip())
-            except FileNotFoundError:
-                return datetime.min
-            except ValueError as error:
-                raise RootUnusable(f"{path} names no day, such as 2026-11-23, before which pictures were let go") from error
+        content = self.files.read_surely("pruned-before")
+        if content is None:
+            return datetime.min
+        try:
+            return datetime.fromisoformat(content.decode("ascii").strip())
+        except ValueError as error:
+            path = self.files.path("pruned-before")
+            raise RootUnusable(f"{path} names no day, such as 2026-11-23, before which pictures were let go") from error
+
+    def open_minutes(self, asked: Iterable[datetime]) -> Iterator[datetime]:
+        """Give those of the minutes that still want a photo: none is filed for them, and they have no picture."""
+        for day, of_day in groupby(asked, key=datetime.date):
+            sizes: Mapping[str, int] | None = None
+            for minute in of_day:
+                name = f"{minute:%H%M}"
+                if sizes is None:
+                    sizes = self.files.listing(day.isoformat(), after=name)
+                if not (sizes.get(f"{name}.jpg") or (sizes.get(f"{name}.json") and self.metadata(minute).exists())):
+                    yield minute
 
     def is_open(self, minute: datetime) -> bool:
-        """Tell whether the minute still wants a photo: none is filed for it, and it has no picture."""
-        return not (self.picture(minute).exists() or self.metadata(minute).exists())
+        """Tell whether the minute still wants a photo."""
+        return any(self.open_minutes([minute]))
 
     def file_photos(self, photos: Mapping[datetime, Any]) -> None:
         """File each photo under its minute, unless the minute has one by now: the first answer wins."""
-        with contextlib.ExitStack() as stack:
-            moves = []
-            for minute, photo in photos.items():
-                file = stack.enter_context(self._temporary_file())
-                file.write(json.dumps(photo).encode() + b"\n")
-                moves.append(_Move(file, Path(self.metadata(minute).path), partial(self.is_open, minute)))
-            for _, of_day in groupby(moves, key=lambda move: move.path.parent):
-                _take_places(list(of_day))
+        minutes = {_name(minute, ".json"): minute for minute in sorted(photos)}
+
+        def still_open(names: Collection[str]) -> list[str]:
+            return [_name(minute, ".json") for minute in self.open_minutes(minutes[name] for name in names)]
+
+        contents = {name: json.dumps(photos[minute]).encode() + b"\n" for name, minute in minutes.items()}
+        self.files.replace(contents, still_open)
 
     def given_photos(self, photo_ids: Collection[str], minute: datetime, days: int) -> set[str]:
         """Return those of the photos that were given to any minute within so many days of this one; none for 0 days."""
-        asked, given = frozenset(photo_ids), set[str]()
-        for distance in range(-days, days + 1) if days > 0 else ():
-            day = minute.date() + timedelta(days=distance)
-            with contextlib.suppress(OSError), open(f"{self.root}/{day}/given", encoding="ascii", errors="replace") as file:
-                given |= asked.intersection(file.read().split())
-        return given
+        near = {str(minute.date() + timedelta(days=distance)) for distance in range(-days, days + 1)} if days > 0 else set()
+        contents = self.files.read_many(f"{day}/given" for day in self.files.folders() if day in near)
+        asked = frozenset(photo_ids)
+        return {
+            each for content in contents.values() for each in asked.intersection(content.decode("ascii", "replace").split())
+        }
 
     def note_given(self, photo_ids: Mapping[datetime, str]) -> None:
         """Remember which photo a minute was given, a line each in a file a day: looking back costs the same for ever."""
         for day, entries in groupby(photo_ids.items(), key=lambda entry: entry[0].date()):
-            path = self.root / day.isoformat() / "given"
-            with failing_clearly():
-                before = path.read_bytes() if path.exists() else b""
-            with self.replacing(path) as file:
-                file.write(before + "".join(f"{minute:%H%M} {photo_id}\n" for minute, photo_id in entries).encode())
+            name = f"{day.isoformat()}/given"
+            before = self.files.read_surely(name) or b""
+            self.write(name, before + "".join(f"{minute:%H%M} {photo_id}\n" for minute, photo_id in entries).encode())
 
     @contextlib.contextmanager
     def dropping_if_gone(self, minute: datetime, photo: Mapping[str, Any]) -> Iterator[None]:
@@ -193,71 +291,45 @@ class Store:
 
     def drop_photo(self, minute: datetime, photo_id: str) -> None:
         """Remove the minute's photo if it still is that one and not stored; the minute is open again."""
-        metadata, address = self.metadata(minute), self.address(minute)
-        with locked(Path(metadata.path).parent):
-            if metadata.read().get("id") == photo_id and not self.picture(minute).exists():
-                for file in (address, metadata):
-                    Path(file.path).unlink(missing_ok=True)
+
+        def drop() -> None:
+            if self.metadata(minute).read().get("id") == photo_id and not self.picture(minute).exists():
+                self.files.remove([_name(minute, ".txt"), _name(minute, ".json")])
+
+        self.files.exclusively(minute.date().isoformat(), drop)
 
     def publish_latest(self, minute: datetime) -> None:
-        """Make the minute's picture ROOT/latest.jpg unless a later one is there: its file time says which minute it shows."""
-        latest, shown = self.root / "latest.jpg", minute.replace(tzinfo=timezone.utc).timestamp()
-        with locked(self.root):
-            if not latest.exists() or latest.stat().st_mtime <= shown:
-                with self._temporary_file() as file:
-                    _link_or_copy(self.picture(minute).path, file.name)
-                    os.replace(file.name, latest)
-                os.utime(latest, (shown, shown))
+        """Make the minute's picture ROOT/latest.jpg unless a later one is there."""
+        self.files.show(_name(minute, ".jpg"), "latest.jpg", minute)
 
-    @contextlib.contextmanager
-    def replacing(self, path: Path, only_if: Callable[[], bool] = lambda: True) -> Iterator[IO[bytes]]:
-        """Lend a file that takes the path's place for good when the block ends well; PhotoReplaced unless `only_if` holds."""
-        with self._temporary_file() as file:
-            yield file
-            if not _take_places([_Move(file, path, only_if)]):
-                raise PhotoReplaced(_REPLACED)
+    def replacing(self, name: str, only_if: Callable[[], bool] = lambda: True) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """Lend a file that takes the name for good when the block ends well; PhotoReplaced unless `only_if` holds."""
+        return self.files.replacing(name, only_if)
 
-    @contextlib.contextmanager
-    def _temporary_file(self) -> Iterator[IO[bytes]]:
-        """Lend a file that is gone afterwards unless it was renamed; the first one clears away what killed runs left."""
-        folder = f"{self.root}/.tmp"
-        path = f"{folder}/{os.urandom(8).hex()}"
-        with failing_clearly():
-            if not self._is_swept:
-                _make_folder(Path(folder))
-                _sweep(folder)
-                self._is_swept = True
-            try:
-                with open(path, "x+b") as file:
-                    yield file
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+    def write(self, name: str, content: bytes, only_if: Callable[[], bool] = lambda: True) -> None:
+        """Give the file this content for good; PhotoReplaced unless `only_if` holds."""
+        if not self.files.replace({name: content}, lambda names: names if only_if() else ()):
+            raise PhotoReplaced
 
 
-class StoredFile(luigi.LocalTarget):
+class StoredFile(FileSystemTarget):
     """A file of a minute; an empty one counts as absent."""
 
     def __init__(self, store: Store, minute: datetime, suffix: str) -> None:
-        written = minute.isoformat()
         self.store = store
-        super().__init__(f"{store.root}/{written[:10]}/{written[11:13]}{written[14:16]}{suffix}")
+        self.name = _name(minute, suffix)
+        super().__init__(store.files.path(self.name), **store.files.target_options)
 
     def exists(self) -> bool:
-        try:
-            found = os.stat(self.path)
-            return stat.S_ISREG(found.st_mode) and found.st_size > 0
-        except OSError:
-            return False
+        return bool(self.store.files.size(self.name))
 
     def replacing(self, only_if: Callable[[], bool] = lambda: True) -> contextlib.AbstractContextManager[IO[bytes]]:
         """Lend a file that takes this one's place, as Store.replacing does."""
-        return self.store.replacing(Path(self.path), only_if)
+        return self.store.replacing(self.name, only_if)
 
     def write(self, text: str, only_if: Callable[[], bool] = lambda: True) -> None:
-        """Replace the content, as Store.replacing does."""
-        with self.replacing(only_if) as file:
-            file.write(text.encode())
+        """Replace the content, as Store.write does."""
+        self.store.write(self.name, text.encode(), only_if)
 
 
 class Metadata(StoredFile):
@@ -269,23 +341,12 @@ class Metadata(StoredFile):
     def photo(self) -> dict[str, Any]:
         """Return the photo; PhotoReplaced if it is gone since the task was begun."""
         if not (photo := self.read()):
-            raise PhotoReplaced(_REPLACED)
+            raise PhotoReplaced
         return photo
 
     def read(self) -> dict[str, Any]:
         """Return the photo; nothing if there is none that can be read."""
-        try:
-            found = os.stat(self.path)
-            return _photo(self.path, found.st_ino, found.st_mtime_ns)
-        except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            return {}
-
-
-@lru_cache(maxsize=32)
-def _photo(path: str, inode: int, changed: int) -> dict[str, Any]:
-    """Return the photo in the file, kept in mind while the file is the same: a run looks at it nine times."""
-    photo: dict[str, Any] = json.loads(Path(path).read_bytes())
-    return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
+        return _readable_photo(self.store.files.read(self.name))
 
 
 class Address(StoredFile):
@@ -301,97 +362,52 @@ class Address(StoredFile):
     def line(self) -> str:
         """Return the address; PhotoReplaced if it is gone since the task was begun."""
         if not (line := self.read()):
-            raise PhotoReplaced(_REPLACED)
+            raise PhotoReplaced
         return line
 
     def read(self) -> str:
         """Return the address; nothing if there is none that can be read."""
         try:
-            line = Path(self.path).read_text("ascii").rstrip("\n")
-        except (OSError, ValueError):
+            line = self.store.files.read(self.name).decode("ascii").rstrip("\n")
+        except ValueError:
             return ""
         return line if line and line in self._metadata.read().get("urls", {}).values() else ""
 
 
-def _is_filled(entry: "os.DirEntry[str]") -> bool:
-    return entry.is_file() and entry.stat().st_size > 0
-
-
-def _take_places(moves: Sequence[_Move]) -> int:
-    """Flush the files to the disk, give each its path, all of one folder, and return how many conditions held."""
-    folder, taken = moves[0].path.parent, 0
-    for move in moves:
-        move.file.flush()
-        os.fsync(move.file.fileno())
-        move.file.close()
-    with locked(folder):
-        for move in moves:
-            if move.only_if():
-                os.replace(move.file.name, move.path)
-                taken += 1
-    _flush_folder(folder)
-    return taken
-
-
-@contextlib.contextmanager
-def failing_clearly() -> Iterator[None]:
-    """Turn the system's errors into StorageFailed where another try may help, and RootUnusable where none can."""
+def _files(root: str) -> Files:
+    if not root.startswith("s3://"):
+        return Disk(root)
     try:
-        yield
-    except OSError as error:
-        kind = StorageFailed if error.errno in _MAY_PASS else RootUnusable
-        raise kind(f"{error.filename2 or error.filename or 'the disk'}: {error.strerror or error}") from error
+        from pipeline.bucket import Bucket
+    except ModuleNotFoundError:
+        raise RootUnusable("[storage] root is on S3, which needs boto3: pip install '.[s3]'") from None
+    return Bucket(root)
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
-    with failing_clearly():
-        _make_folder(folder)
-        if fcntl is None:
-            yield
-            return
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+@cache
+def _target_class(kind: Any, target: type[FileSystemTarget]) -> Any:
+    """Return the kind of file as one of Luigi's own targets, for a disk or for a bucket."""
+    return type(kind.__name__, (kind, target), {})
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the folder and those above it that are not there, so that they survive a power cut."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-        _flush_folder(folder.parent)
+def _name(minute: datetime, suffix: str) -> str:
+    written = minute.isoformat()
+    return f"{written[:10]}/{written[11:13]}{written[14:16]}{suffix}"
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut. Windows has no way to ask for it."""
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _reason(content: bytes) -> str:
+    return content.decode("utf-8", "replace").partition(" ")[2].strip()
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    """Give the file a second name in the target's place; where there are no hard links, copy it."""
-    os.unlink(target)
+def _readable_photo(content: bytes) -> dict[str, Any]:
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+        return _photo(content)
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return {}
 
 
-def _sweep(folder: str) -> None:
-    """Remove what is older than any run can be."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(FileNotFoundError):
-                if entry.stat().st_mtime < time.time() - LITTER_SECONDS:
-                    os.unlink(entry.path)
+@lru_cache(maxsize=32)
+def _photo(content: bytes) -> dict[str, Any]:
+    """Return the photo, kept in mind: a run looks at it nine times."""
+    photo: dict[str, Any] = json.loads(content)
+    return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}

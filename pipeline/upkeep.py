@@ -7,22 +7,19 @@ ROOT/pruned-before, up to which day pictures go, and then removes them: what is 
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
-from functools import partial
 from itertools import groupby
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from pipeline import gallery, jpeg, minutes, settings
 from pipeline.errors import BadJpeg, BadSettings, PhotoReplaced
-from pipeline.storage import LITTER_SECONDS, Store, failing_clearly, locked
+from pipeline.storage import Store
 
 ALL_WELL = 0
 SOMETHING_REMOVED = 1
@@ -47,7 +44,7 @@ def verify(options: argparse.Namespace) -> int:
 
     tqdm.monitor_interval = 0  # its thread would be there when processes are forked
     store = settings.store()
-    found = [minute for minute in _minutes_on_disk(store) if options.start <= minute < options.stop]
+    found = [minute for minute in _minutes_there(store) if options.start <= minute < options.stop]
     hours = [list(group) for _, group in groupby(found, key=lambda minute: minute.replace(minute=0))]
     removed: list[datetime] = []
     with (
@@ -55,7 +52,7 @@ def verify(options: argparse.Namespace) -> int:
         ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool,
     ):
         try:
-            for hour, failed in zip(hours, pool.map(partial(_verify_minutes, store.root), hours), strict=True):
+            for hour, failed in zip(hours, pool.map(_verify_minutes, hours), strict=True):
                 removed += failed
                 for minute, reason in failed.items():
                     bar.write(f"{minutes.name(minute)} removed: {reason}")
@@ -70,19 +67,19 @@ def verify(options: argparse.Namespace) -> int:
     return SOMETHING_REMOVED if removed else ALL_WELL
 
 
-def _minutes_on_disk(store: Store) -> list[datetime]:
+def _minutes_there(store: Store) -> list[datetime]:
     """Return the minutes that have any file of the three, in order."""
     found = set()
     for day in store.days():
-        for name in os.listdir(store.root / day.isoformat()):
+        for name in store.files.listing(day.isoformat()):
             with contextlib.suppress(ValueError):
                 if name[4:] in _SUFFIXES:
                     found.add(datetime.combine(day, time_of_day(int(name[:2]), int(name[2:4]))))
     return sorted(found)
 
 
-def _verify_minutes(root: Path, hour: list[datetime]) -> dict[datetime, str]:
-    store = Store(root)
+def _verify_minutes(hour: list[datetime]) -> dict[datetime, str]:
+    store = settings.store()
     return {minute: reason for minute in hour if (reason := verify_minute(store, minute))}
 
 
@@ -90,12 +87,15 @@ def verify_minute(store: Store, minute: datetime) -> str:
     """Remove those of the minute's files that fail, and return why; nothing if they are well or not all there yet."""
     if not _failing(store, minute)[1]:
         return ""
-    with locked(Path(store.picture(minute).path).parent):
+
+    def remove() -> tuple[str, bool]:
         # Looked at again: a run may have been in the midst of it.
-        files, reason = _failing(store, minute)
+        names, reason = _failing(store, minute)
         had_picture = store.picture(minute).exists()
-        for path in files:
-            path.unlink(missing_ok=True)
+        store.files.remove(names)
+        return reason, had_picture
+
+    reason, had_picture = store.files.exclusively(minute.date().isoformat(), remove)
     if had_picture and reason:
         line = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} verify: {reason}\n"
         with contextlib.suppress(PhotoReplaced):
@@ -103,17 +103,18 @@ def verify_minute(store: Store, minute: datetime) -> str:
     return reason
 
 
-def _failing(store: Store, minute: datetime) -> tuple[list[Path], str]:
-    """Return the files to remove, in the order in which to do so, and why.
+def _failing(store: Store, minute: datetime) -> tuple[list[str], str]:
+    """Return the names of the files to remove, in the order in which to do so, and why.
 
     The picture is the first to go: a minute with a picture counts as stored, whatever else it lacks.
     """
     metadata, address, picture = store.metadata(minute), store.address(minute), store.picture(minute)
-    is_stored = os.path.lexists(picture.path)
-    thumbnail = Path(picture.path).parent / "thumb" / f"{minute:%H%M}.jpg"
-    made = [Path(picture.path), thumbnail, Path(address.path), Path(metadata.path)]
-    line = _content(address.path)
-    if is_stored or _content(metadata.path):
+    is_stored = store.files.size(picture.name) is not None
+    thumbnail = f"{minute.date().isoformat()}/thumb/{minute:%H%M}.jpg"
+    made = [picture.name, thumbnail, address.name, metadata.name]
+    # A file that may not be read ends the check: it is not bad.
+    line = store.files.read_surely(address.name) or b""
+    if is_stored or store.files.read_surely(metadata.name):
         photo = metadata.read()
         if not photo:
             return made, "its metadata is missing or cannot be read"
@@ -122,18 +123,12 @@ def _failing(store: Store, minute: datetime) -> tuple[list[Path], str]:
     if (is_stored or line) and not (address.exists() and line.count(b"\n") == 1 and line.endswith(b"\n")):
         return made[:3], "its address is missing or not one of its photo"
     try:
-        with failing_clearly(), contextlib.suppress(FileNotFoundError), open(picture.path, "rb") as file:
-            jpeg.picture(file)
+        with store.files.opened(picture.name) as file:
+            if file:
+                jpeg.picture(file)
     except BadJpeg as error:
         return made[:2], str(error)
     return [], ""
-
-
-def _content(path: str) -> bytes:
-    """Return what is in the file, nothing if there is none; a file that may not be read ends the check: it is not bad."""
-    with failing_clearly(), contextlib.suppress(FileNotFoundError):
-        return Path(path).read_bytes()
-    return b""
 
 
 def add_prune_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,18 +143,18 @@ def prune(options: argparse.Namespace) -> int:
     if first_kept is None:
         print("[storage] keep_days is not set: every picture is kept")
     counts, length = Counter[str](), 0
-    with failing_clearly():
-        newest = gallery.newest_minute(store) if store.root.exists() else None
-        going = list(_going(store, first_kept, newest, options.everything))
-        if first_kept and store.root.exists() and not options.dry_run:
+    newest, days = store.newest_minute(), store.days()
+    going = list(_going(store, first_kept, newest, options.everything))
+    for kind, _, size in going:
+        counts[kind] += 1
+        length += size
+    if not options.dry_run:
+        if first_kept and days:
             _note_pruned(store, first_kept)
-        for kind, path in going:
-            counts[kind] += 1
-            length += path.stat().st_size if path.exists() else 0
-            if not options.dry_run:
-                path.unlink(missing_ok=True)
-        if not options.dry_run:
-            _remove_empty_folders(store, first_kept)
+        store.files.remove(name for _, name, _ in going)
+        for day in days:
+            for folder in (f"{day.isoformat()}/thumb", day.isoformat()):
+                store.files.remove_empty(folder, at_once=first_kept is not None and day < first_kept)
     if newest and first_kept and counts["pictures"] and not options.dry_run:
         # The first kept day has no earlier one any more, and the newest picture's may show that one alone.
         gallery.write_pages(store, (datetime.combine(first_kept, time_of_day.min), newest))
@@ -180,41 +175,23 @@ def _first_kept_day() -> date | None:
 def _note_pruned(store: Store, first_kept: date) -> None:
     """Write down that what is older stays missing, before it is; a later day stands."""
     if store.pruned_before().date() < first_kept:
-        with store.replacing(store.root / "pruned-before") as file:
-            file.write(f"{first_kept}\n".encode())
+        store.write("pruned-before", f"{first_kept}\n".encode())
 
 
-def _going(store: Store, first_kept: date | None, newest: datetime | None, everything: bool) -> Iterator[tuple[str, Path]]:
-    """Give each file that goes, and what it is; the newest picture's minute stays, however old."""
+def _going(store: Store, first_kept: date | None, newest: datetime | None, everything: bool) -> Iterator[tuple[str, str, int]]:
+    """Give each file that goes: what it is, its name and its size; the newest picture's minute stays, however old."""
     given_until = minutes.present_minute().date() - timedelta(days=settings.unsplash_settings().no_repeat_days)
     for day in store.days():
         if first_kept is None or day >= first_kept:
             break
         kept = f"{newest:%H%M}" if newest and newest.date() == day else ""
-        for folder, _, names in os.walk(store.root / day.isoformat()):
-            for path in (Path(folder, name) for name in sorted(names)):
-                if path.stem == kept:
-                    continue
-                if path.suffix == ".jpg":
-                    yield "thumbnails" if path.parent.name == "thumb" else "pictures", path
-                elif path.name == "index.html" or (everything and (path.name != "given" or day < given_until)):
-                    yield "other files", path
-    for path in (store.root / ".tmp").glob("*"):
-        if _is_older_than_any_run(path):
-            yield "leftovers of killed runs", path
-
-
-def _remove_empty_folders(store: Store, first_kept: date | None) -> None:
-    for day in store.days():
-        for folder in (store.root / day.isoformat() / "thumb", store.root / day.isoformat()):
-            # A fresh one may be that of a run that is about to put its first file there.
-            with contextlib.suppress(OSError):
-                if (first_kept and day < first_kept) or _is_older_than_any_run(folder):
-                    folder.rmdir()
-
-
-def _is_older_than_any_run(path: Path) -> bool:
-    try:
-        return path.stat().st_mtime < time.time() - LITTER_SECONDS
-    except FileNotFoundError:
-        return False
+        for name, size in store.files.listing_below(day.isoformat()).items():
+            path = PurePosixPath(day.isoformat(), name)
+            if path.stem == kept:
+                continue
+            if path.suffix == ".jpg":
+                yield "thumbnails" if path.parent.name == "thumb" else "pictures", str(path), size
+            elif path.name == "index.html" or (everything and (path.name != "given" or day < given_until)):
+                yield "other files", str(path), size
+    for name, size in store.files.litter().items():
+        yield "leftovers of killed runs", name, size

@@ -122,7 +122,7 @@ def web_server(folder: Path) -> Iterator[str]:
 
 def file_address(store: Store, path: str = "index.html") -> str:
     """Return where a browser finds a page of the store without a server."""
-    return (store.root / path).as_uri()
+    return (store.files.local_path("") / path).as_uri()
 
 
 def accessibility_violations(page: "Page") -> str:
@@ -145,7 +145,7 @@ def box(page: "Page", selector: str) -> Any:
 
 def test_no_picture_yet(viewer: Viewer, store: Store) -> None:
     """Without pictures the page says so, and shows the first one when there is one."""
-    store.root.mkdir()
+    store.files.local_path("").mkdir()
     gallery.write_pages(store, [])
     page = viewer.open(file_address(store), NOON)
     assert page.inner_text("main") == "No picture yet"
@@ -225,7 +225,7 @@ def test_hostile_names_and_links_do_nothing(viewer: Viewer, store: Store) -> Non
 def test_the_page_renews_itself(viewer: Viewer, store: Store, served: bool) -> None:
     """A minute after a new picture is stored the page shows it, without being loaded anew, from a file and from a server."""
     publish(store, NOON)
-    with web_server(store.root) as address:
+    with web_server(store.files.local_path("")) as address:
         page = viewer.open(address if served else file_address(store), NOON)
         page.evaluate("window.same = true")
         publish(store, NOON + MINUTE)
@@ -255,9 +255,9 @@ def test_the_focus_survives_a_renewal(viewer: Viewer, store: Store) -> None:
 def test_a_server_that_is_away_leaves_the_picture_on_the_screen(viewer: Viewer, store: Store) -> None:
     """A page that cannot be renewed stays as it is, and renews itself when the server is back."""
     publish(store, NOON)
-    with web_server(store.root) as address:
+    with web_server(store.files.local_path("")) as address:
         page = viewer.open(f"{address}index.html", NOON)
-        (store.root / "index.html").rename(store.root / "away")
+        (store.files.local_path("") / "index.html").rename(store.files.local_path("") / "away")
         with page.expect_response(lambda response: response.status == 404):
             page.clock.fast_forward(60_000)
         assert page.locator("figure img").get_attribute("src") == "2026-11-23/1200.jpg"

@@ -5,12 +5,10 @@ import io
 import json
 import multiprocessing
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from html import escape, unescape
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
@@ -74,12 +72,12 @@ def fail(store: Store, minute: datetime, reason: str) -> None:
 
 def index(store: Store) -> str:
     """Return index.html."""
-    return (store.root / "index.html").read_text()
+    return (store.files.local_path("") / "index.html").read_text()
 
 
 def day_page(store: Store, day: str) -> str:
     """Return the page of a day."""
-    return (store.root / day / "index.html").read_text()
+    return (store.files.local_path("") / day / "index.html").read_text()
 
 
 def head(page: str) -> str:
@@ -134,7 +132,7 @@ def test_the_credit_is_shown_with_both_links_beside_topic_and_time(store: Store)
 
 def test_without_a_picture_the_page_says_so(store: Store) -> None:
     """A page written before any picture is stored says that there is none."""
-    store.root.mkdir()
+    store.files.local_path("").mkdir()
     gallery.write_pages(store, [])
     assert "No picture yet" in index(store)
 
@@ -166,7 +164,7 @@ def test_an_hour_that_begins_with_a_gap_shows_it(store: Store) -> None:
     """A gap at the beginning of the hour is shown if there is any picture before it, and is no gap before the first picture."""
     publish(store, NOON, NOON + 80 * MINUTE)
     assert len(gaps(index(store))) == 59
-    (store.root / "2026-11-23" / "1200.jpg").unlink()
+    (store.files.local_path("") / "2026-11-23" / "1200.jpg").unlink()
     gallery.write_pages(store, [])
     assert gaps(index(store)) == {}
 
@@ -218,7 +216,7 @@ def test_a_day_is_24_rows_of_60(store: Store) -> None:
     addresses = re.findall(r'(?:href|src)="([^"]*)"', page)
     linked = [address for address in addresses if not address.startswith(("https:", "data:"))]
     assert len(linked) == 2 * 120 + 1
-    assert all((store.root / "2026-11-23" / path).exists() for path in linked)
+    assert all((store.files.local_path("") / "2026-11-23" / path).exists() for path in linked)
 
 
 def test_the_day_is_written_when_an_hour_is_over(store: Store) -> None:
@@ -259,20 +257,22 @@ def test_pages_can_wait_for_the_end_of_many_pictures(store: Store) -> None:
     """Inside `pages_waiting` only thumbnails are written."""
     with gallery.pages_waiting():
         publish(store, NOON)
-    assert not list(store.root.rglob("*.html"))
-    assert not (store.root / "latest.jpg").exists()
-    assert (store.root / "2026-11-23" / "thumb" / "1200.jpg").exists()
+    assert not list(store.files.local_path("").rglob("*.html"))
+    assert not (store.files.local_path("") / "latest.jpg").exists()
+    assert (store.files.local_path("") / "2026-11-23" / "thumb" / "1200.jpg").exists()
     publish(store, NOON + MINUTE)
     assert shown(index(store)) == ["12:00", "12:01"]
-    assert (store.root / "latest.jpg").exists()
+    assert (store.files.local_path("") / "latest.jpg").exists()
 
 
 def test_other_names_under_root_are_no_days(store: Store) -> None:
     """Folders and files that are no day and no minute are passed over."""
     publish(store, NOON)
     for path in ("2026-99-99", "notes", "9999-01-01/x.jpg", "2026-11-24/9999.jpg", "2026-11-25/1200.jpg"):
-        (store.root / path).mkdir(parents=True) if "." not in path else _touch(store.root / path)
-    assert gallery.newest_minute(store) == NOON
+        (store.files.local_path("") / path).mkdir(parents=True) if "." not in path else _touch(
+            store.files.local_path("") / path
+        )
+    assert store.newest_minute() == NOON
 
 
 def _touch(path: Path) -> None:
@@ -283,12 +283,10 @@ def _touch(path: Path) -> None:
 class OvertakenStore(Store):
     """Files among which another run stores a minute, and writes its pages, just before this run's page takes its place."""
 
-    @contextmanager
-    def replacing(self, path: Path, *arguments: Any, **options: Any) -> Iterator[IO[bytes]]:
-        with super().replacing(path, *arguments, **options) as file:
-            yield file
-            if path.name == "index.html" and not self.picture(NOON + MINUTE).exists():
-                publish(Store(self.root), NOON + MINUTE)
+    def write(self, name: str, *arguments: Any, **options: Any) -> None:
+        if name.endswith("index.html") and not self.picture(NOON + MINUTE).exists():
+            publish(Store(self.files.local_path("")), NOON + MINUTE)
+        super().write(name, *arguments, **options)
 
 
 def test_a_page_that_was_overtaken_does_not_take_the_later_ones_place(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def wanted(**knobs: object) -> settings.unsplash:
 def filed(store: Store) -> dict[str, str]:
     """Return the photo of each minute, by the names of both."""
     return {
-        f"{path.parent.name}T{path.stem}": json.loads(path.read_bytes())["id"] for path in sorted(store.root.glob("*/*.json"))
+        f"{path.parent.name}T{path.stem}": json.loads(path.read_bytes())["id"]
+        for path in sorted(store.files.local_path("").glob("*/*.json"))
     }
 
 
@@ -132,7 +133,9 @@ def test_a_topic_without_photos(asking: WatchedSandbox, store: Store, caplog: py
     topics = ("nothing", "art")
     minute = MIDDAY if minutes.topic_of(MIDDAY, topics) == "nothing" else MIDDAY + MINUTE
     lookahead.fill_minutes(minute, store, wanted(topics=topics))
-    assert {json.loads(path.read_bytes())["pipeline"]["topic"] for path in store.root.glob("*/*.json")} == {"art"}
+    assert {json.loads(path.read_bytes())["pipeline"]["topic"] for path in store.files.local_path("").glob("*/*.json")} == {
+        "art"
+    }
     assert {minutes.topic_of(datetime.strptime(name, "%Y-%m-%dT%H%M"), topics) for name in filed(store)} == {"nothing"}
     assert len(asking.requests("/random")) == 2
     assert caplog.text.count("'nothing'") == 1
@@ -179,7 +182,7 @@ def test_the_last_requests_are_left_for_metadata(asking: WatchedSandbox, store: 
     for _ in range(6):
         quota.report_download(store, client, location, reserve=5)
     assert len(asking.requests("/download")) == 3
-    (store.root / "quota").write_text('{"limit": 50, "remaining": 0, "at": "2026-11-23T12:05:00Z"}')
+    (store.files.local_path("") / "quota").write_text('{"limit": 50, "remaining": 0, "at": "2026-11-23T12:05:00Z"}')
     quota.report_download(store, client, location, reserve=5)
     assert len(asking.requests("/download")) == 4
 
@@ -187,6 +190,6 @@ def test_the_last_requests_are_left_for_metadata(asking: WatchedSandbox, store: 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"limit": "x"}', '{"limit": 1, "remaining": 1, "at": "yesterday"}'])
 def test_a_garbled_quota_is_not_known(store: Store, content: str) -> None:
     """A quota file that cannot be read says nothing, and stops nothing."""
-    store.root.mkdir()
-    (store.root / "quota").write_text(content)
+    store.files.local_path("").mkdir()
+    (store.files.local_path("") / "quota").write_text(content)
     assert quota.reading_of_this_hour(store) is None

@@ -48,11 +48,11 @@ def test_the_bytes_are_those_of_the_counted_minutes(project: Project) -> None:
     for age in (60, 25 * 60):
         keep(store, now - age * MINUTE)
     counted = now - 60 * MINUTE
-    thumbnail = store.root / counted.date().isoformat() / "thumb" / f"{counted:%H%M}.jpg"
+    thumbnail = store.files.local_path("") / counted.date().isoformat() / "thumb" / f"{counted:%H%M}.jpg"
     thumbnail.parent.mkdir()
     thumbnail.write_bytes(b"123")
     _, found = status(project)
-    files = [path for path in store.root.rglob(f"{counted:%H%M}.*") if str(counted.date()) in str(path)]
+    files = [path for path in store.files.local_path("").rglob(f"{counted:%H%M}.*") if str(counted.date()) in str(path)]
     assert len(files) == 3
     assert found["last_24_hours"]["bytes"] == sum(path.stat().st_size for path in files)
 
@@ -100,7 +100,7 @@ def test_the_quota_is_that_of_this_hour(project: Project) -> None:
     store = Store(project.root)
     keep(store, minutes.present_minute())
     note(store, unsplash.Quota(50, 38))
-    path = store.root / "quota"
+    path = store.files.local_path("") / "quota"
     kept = json.loads(path.read_text())
     earlier = minutes.present_minute() - timedelta(hours=1)
     path.write_text(json.dumps(kept | {"at": f"{earlier.isoformat()}Z"}))

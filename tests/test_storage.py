@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
+from pipeline.disk import LITTER_SECONDS, locked
 from pipeline.errors import PhotoReplaced, RootUnusable
 from pipeline.minutes import MINUTE
 from pipeline.storage import Store
@@ -29,13 +29,17 @@ def store(tmp_path: Path) -> Store:
 
 
 def names(store: Store) -> set[str]:
-    return {path.relative_to(store.root).as_posix() for path in store.root.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(store.files.local_path("")).as_posix()
+        for path in store.files.local_path("").rglob("*")
+        if path.is_file()
+    }
 
 
 def test_the_files_of_a_minute(store: Store) -> None:
     """The paths are those of the contract."""
     files = (store.metadata(MIDDAY), store.address(MIDDAY), store.picture(MIDDAY), store.failure(MIDDAY))
-    assert [Path(file.path).relative_to(store.root).as_posix() for file in files] == [
+    assert [Path(file.path).relative_to(store.files.local_path("")).as_posix() for file in files] == [
         "2026-11-23/1205.json",
         "2026-11-23/1205.txt",
         "2026-11-23/1205.jpg",
@@ -111,17 +115,17 @@ def test_a_failed_block_leaves_nothing(store: Store) -> None:
 
 def test_the_lock_keeps_two_runs_apart(store: Store) -> None:
     """While one run decides and renames, another one waits."""
-    store.root.mkdir()
+    store.files.local_path("").mkdir()
     entered, leave, order = threading.Event(), threading.Event(), []
 
     def hold() -> None:
-        with storage.locked(store.root):
+        with locked(store.files.local_path("")):
             entered.set()
             leave.wait(5)
             order.append("first")
 
     def follow() -> None:
-        with storage.locked(store.root):
+        with locked(store.files.local_path("")):
             order.append("second")
 
     threads = [threading.Thread(target=hold), threading.Thread(target=follow)]
@@ -136,9 +140,9 @@ def test_the_lock_keeps_two_runs_apart(store: Store) -> None:
 
 def test_litter_is_cleared_once_it_is_old(store: Store) -> None:
     """What a killed run left is removed by a later one after an hour, not before."""
-    folder = store.root / ".tmp"
+    folder = store.files.local_path("") / ".tmp"
     folder.mkdir(parents=True)
-    for name, age in (("old", storage.LITTER_SECONDS + 60), ("new", 60)):
+    for name, age in (("old", LITTER_SECONDS + 60), ("new", 60)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age,) * 2)
     store.picture(MIDDAY).write("a picture")
@@ -152,7 +156,7 @@ def test_latest_never_moves_back(store: Store) -> None:
         minute = MIDDAY.replace(minute=late)
         store.picture(minute).write(f"picture {late}")
         store.publish_latest(minute)
-        shown.append((store.root / "latest.jpg").read_text())
+        shown.append((store.files.local_path("") / "latest.jpg").read_text())
     assert shown == ["picture 5", "picture 7", "picture 7", "picture 7", "picture 8"]
 
 
@@ -165,7 +169,7 @@ def test_latest_without_hard_links(store: Store, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "link", refuse)
     store.picture(MIDDAY).write("a picture")
     store.publish_latest(MIDDAY)
-    assert (store.root / "latest.jpg").read_text() == "a picture"
+    assert (store.files.local_path("") / "latest.jpg").read_text() == "a picture"
     assert names(store) == {"2026-11-23/1205.jpg", "latest.jpg"}
 
 
@@ -200,11 +204,11 @@ def test_missing_minutes(store: Store) -> None:
 def test_what_was_let_go_is_not_missing(store: Store) -> None:
     """Minutes before ROOT/pruned-before count as complete; a file that names no day is said, not passed over."""
     start = datetime(2026, 11, 22, 23, 58)
-    store.root.mkdir()
-    (store.root / "pruned-before").write_text("2026-11-23\n")
+    store.files.local_path("").mkdir()
+    (store.files.local_path("") / "pruned-before").write_text("2026-11-23\n")
     assert store.missing_minutes(start, start + 4 * MINUTE) == [start + 2 * MINUTE, start + 3 * MINUTE]
     assert store.complete([start, start + 3 * MINUTE]) == [start]
-    (store.root / "pruned-before").write_text("yesterday\n")
+    (store.files.local_path("") / "pruned-before").write_text("yesterday\n")
     with pytest.raises(RootUnusable, match="pruned-before"):
         store.missing_minutes(start, start + MINUTE)
 

@@ -19,7 +19,8 @@ from typing import IO
 import pytest
 
 from pipeline import minutes, upkeep
-from pipeline.storage import LITTER_SECONDS, Store
+from pipeline.disk import LITTER_SECONDS
+from pipeline.storage import Store
 from pipeline.tasks import StoreImage
 from tests.conftest import Project
 
@@ -50,7 +51,7 @@ def store(sample: Path, project: Project) -> Store:
 
 def files(store: Store, minute: datetime) -> dict[str, Path]:
     """Return where each of a minute's files is, by what it is."""
-    folder = store.root / minute.date().isoformat()
+    folder = store.files.local_path("") / minute.date().isoformat()
     paths = {kind: folder / f"{minute:%H%M}.{kind}" for kind in ("json", "txt", "jpg", "error")}
     return {**paths, "thumb": folder / "thumb" / f"{minute:%H%M}.jpg"}
 
@@ -91,7 +92,7 @@ def test_whole_files_pass(project: Project, store: Store) -> None:
     before = project.files()
     run = project.run("pipeline", "verify")
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == f"{len(list(store.root.rglob('*.json')))} minutes checked, 0 with files removed\n"
+    assert run.stdout == f"{len(list(store.files.local_path('').rglob('*.json')))} minutes checked, 0 with files removed\n"
     assert project.files() == before
 
 
@@ -229,8 +230,8 @@ def test_pictures_of_older_days_go_and_metadata_stays(project: Project, store: S
         4: {"json", "txt"},
     }
     assert run.stdout.endswith(" MB: other files 1, pictures 3, thumbnails 3\n")
-    assert (store.root / "pruned-before").read_text() == f"{days_ago(2).date()}\n"
-    assert not (store.root / days_ago(3).date().isoformat() / "thumb").exists()
+    assert (store.files.local_path("") / "pruned-before").read_text() == f"{days_ago(2).date()}\n"
+    assert not (store.files.local_path("") / days_ago(3).date().isoformat() / "thumb").exists()
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(project: Project, store: Store) -> None:
@@ -249,12 +250,12 @@ def test_everything_takes_the_metadata_too(project: Project, store: Store) -> No
     """--everything leaves no folder of a day; only the list of photos given lately stays, lest they come again."""
     put(store, days_ago(100), days_ago(9), days_ago(0))
     for number in (100, 9):
-        (store.root / days_ago(number).date().isoformat() / "given").write_text("1200 abcdefghijk\n")
+        (store.files.local_path("") / days_ago(number).date().isoformat() / "given").write_text("1200 abcdefghijk\n")
         files(store, days_ago(number))["error"].write_text("2026-01-01T00:00:00Z StoreImage: no\n")
     project.configure(keep_days="2")
     assert project.run("pipeline", "prune", "--everything").returncode == 0
-    assert not (store.root / days_ago(100).date().isoformat()).exists()
-    assert os.listdir(store.root / days_ago(9).date().isoformat()) == ["given"]
+    assert not (store.files.local_path("") / days_ago(100).date().isoformat()).exists()
+    assert os.listdir(store.files.local_path("") / days_ago(9).date().isoformat()) == ["given"]
     assert there(store, days_ago(0)) == ALL
 
 
@@ -268,7 +269,7 @@ def test_the_newest_picture_never_goes(project: Project, store: Store, options: 
     assert project.run("pipeline", "prune", *options).returncode == 0
     assert there(store, newest) == ALL
     assert "jpg" not in there(store, newest - minutes.MINUTE)
-    assert (store.root / "latest.jpg").exists()
+    assert (store.files.local_path("") / "latest.jpg").exists()
 
 
 def test_what_is_pruned_is_not_missing(project: Project, store: Store) -> None:
@@ -301,7 +302,7 @@ def test_nothing_goes_before_it_is_written_down(project: Project, store: Store) 
     """Where ROOT/pruned-before cannot be written nothing is removed, and one line says why."""
     put(store, days_ago(9), days_ago(0))
     project.configure(keep_days="2")
-    (store.root / "pruned-before").mkdir()
+    (store.files.local_path("") / "pruned-before").mkdir()
     before = project.files()
     run = project.run("pipeline", "prune")
     assert run.returncode == 30
@@ -313,8 +314,8 @@ def test_nothing_goes_before_it_is_written_down(project: Project, store: Store) 
 def test_litter_and_empty_folders_go(project: Project, store: Store) -> None:
     """Leftovers of killed runs and empty folders of days go, keep_days or not; those of a run of now stay."""
     old = 2 * LITTER_SECONDS
-    litter, fresh = store.root / ".tmp" / "old", store.root / ".tmp" / "new"
-    empty, made_now = store.root / "2026-01-01", store.root / "2026-01-02"
+    litter, fresh = store.files.local_path("") / ".tmp" / "old", store.files.local_path("") / ".tmp" / "new"
+    empty, made_now = store.files.local_path("") / "2026-01-01", store.files.local_path("") / "2026-01-02"
     for file in (litter, fresh):
         file.write_bytes(bytes(1000))
     for folder in (empty / "thumb", made_now):
@@ -344,8 +345,8 @@ def test_pages_lead_to_no_pruned_day(project: Project, store: Store) -> None:
     old, kept = days_ago(3), days_ago(2)
     put(store, old, kept, days_ago(0))
     for minute in (old, kept):
-        (store.root / minute.date().isoformat() / "index.html").write_text(f"../{old.date()}/index.html")
+        (store.files.local_path("") / minute.date().isoformat() / "index.html").write_text(f"../{old.date()}/index.html")
     project.configure(keep_days="2")
     assert project.run("pipeline", "prune").returncode == 0
-    assert not (store.root / old.date().isoformat() / "index.html").exists()
-    assert f"{old.date()}" not in (store.root / kept.date().isoformat() / "index.html").read_text()
+    assert not (store.files.local_path("") / old.date().isoformat() / "index.html").exists()
+    assert f"{old.date()}" not in (store.files.local_path("") / kept.date().isoformat() / "index.html").read_text()

@@ -1,0 +1,290 @@
+"""Files on a disk, written so that they survive a kill and a power cut.
+
+A file is written under another name in ROOT/.tmp, flushed to the disk, and renamed: under its own name it is whole or not
+there. Whether it may still take its place is decided under a lock of its folder, so that the files of a minute speak of one
+photo however many runs work on it. Where there are no such locks (Windows, some network mounts) the last of two runs at the
+same moment wins, with a whole file; where a folder cannot be flushed (Windows) a power cut may take back the last rename.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import luigi
+
+from pipeline.errors import PhotoReplaced, RootUnusable, StorageFailed
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LITTER_SECONDS = 3600
+
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
+
+Result = TypeVar("Result")
+
+
+class Disk:
+    """The files in a folder and those below it; see pipeline.storage.Files for what each method promises."""
+
+    target = luigi.LocalTarget
+    target_options: Mapping[str, Any] = {}
+
+    def __init__(self, root: str) -> None:
+        self._root = str(Path(root))
+        self._is_swept = False
+
+    def path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+    def local_path(self, name: str) -> Path:
+        return Path(self.path(name))
+
+    def size(self, name: str) -> int | None:
+        path = self.path(name)
+        try:
+            return _size(os.stat(path))
+        except OSError:
+            return 0 if os.path.lexists(path) else None
+
+    def read(self, name: str) -> bytes:
+        try:
+            with open(self.path(name), "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
+
+    def read_surely(self, name: str) -> bytes | None:
+        with failing_clearly(), contextlib.suppress(FileNotFoundError), open(self.path(name), "rb") as file:
+            return file.read()
+        return None
+
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        return {name: self.read(name) for name in names}
+
+    @contextlib.contextmanager
+    def opened(self, name: str) -> Iterator[IO[bytes] | None]:
+        with failing_clearly(), contextlib.ExitStack() as stack:
+            file = None
+            with contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(open(self.path(name), "rb"))
+            yield file
+
+    def folders(self) -> list[str]:
+        with failing_clearly(), contextlib.suppress(FileNotFoundError), os.scandir(self._root) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
+        return []
+
+    def listing(self, folder: str, after: str = "") -> Mapping[str, int]:
+        path = self.path(folder)
+        with failing_clearly(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return _Sizes(path, [name for name in os.listdir(path) if name > after])
+        return {}
+
+    def listing_below(self, folder: str) -> Mapping[str, int]:
+        top, names = self.path(folder), []
+        for path, _, found in os.walk(top):
+            below = path[len(top) + 1 :]
+            names += [f"{below}/{name}" if below else name for name in sorted(found)]
+        return _Sizes(top, names)
+
+    def exclusively(self, folder: str, work: Callable[[], Result]) -> Result:
+        with locked(self.local_path(folder)):
+            return work()
+
+    def replace(self, contents: Mapping[str, bytes], which: Callable[[Collection[str]], Collection[str]]) -> int:
+        with contextlib.ExitStack() as stack:
+            files = {}
+            for name, content in contents.items():
+                files[name] = stack.enter_context(self._temporary_file())
+                files[name].write(content)
+            return sum(self._take_places(dict(group), which) for _, group in groupby(files.items(), key=_folder_of_file))
+
+    @contextlib.contextmanager
+    def replacing(self, name: str, only_if: Callable[[], bool]) -> Iterator[IO[bytes]]:
+        with self._temporary_file() as file:
+            yield file
+            if not self._take_places({name: file}, lambda names: names if only_if() else ()):
+                raise PhotoReplaced
+
+    def remove(self, names: Iterable[str]) -> None:
+        with failing_clearly():
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path(name))
+
+    def show(self, source: str, target: str, moment: datetime) -> None:
+        """The target's file time says which moment it shows."""
+        path, shown = self.path(target), moment.replace(tzinfo=timezone.utc).timestamp()
+        with locked(self.local_path(target).parent):
+            if not os.path.exists(path) or os.stat(path).st_mtime <= shown:
+                with self._temporary_file() as file:
+                    _link_or_copy(self.path(source), file.name)
+                    os.replace(file.name, path)
+                os.utime(path, (shown, shown))
+
+    def usage(self) -> dict[str, int] | None:
+        with failing_clearly():
+            usage = shutil.disk_usage(_existing(self.local_path("").absolute()))
+        return {"total": usage.total, "used": usage.used, "free": usage.free}
+
+    def litter(self) -> Mapping[str, int]:
+        folder = self.path(".tmp")
+        names = (path.name for path in Path(folder).glob("*") if _is_older_than_any_run(path))
+        return {f".tmp/{name}": size for name, size in _Sizes(folder, sorted(names)).items()}
+
+    def remove_empty(self, folder: str, at_once: bool) -> None:
+        path = self.local_path(folder)
+        # A fresh one may be that of a run that is about to put its first file there.
+        with contextlib.suppress(OSError):
+            if at_once or _is_older_than_any_run(path):
+                path.rmdir()
+
+    def _take_places(self, files: dict[str, IO[bytes]], which: Callable[[Collection[str]], Collection[str]]) -> int:
+        """Flush the files to the disk, give those their names, all of one folder, that may have them, and count these."""
+        folder = self.local_path(next(iter(files))).parent
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        with locked(folder):
+            names = which(files)
+            for name in names:
+                os.replace(files[name].name, self.path(name))
+        _flush_folder(folder)
+        return len(names)
+
+    @contextlib.contextmanager
+    def _temporary_file(self) -> Iterator[IO[bytes]]:
+        """Lend a file that is gone afterwards unless it was renamed; the first one clears away what killed runs left."""
+        folder = f"{self._root}/.tmp"
+        path = f"{folder}/{os.urandom(8).hex()}"
+        with failing_clearly():
+            if not self._is_swept:
+                _make_folder(Path(folder))
+                _sweep(folder)
+                self._is_swept = True
+            try:
+                with open(path, "x+b") as file:
+                    yield file
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+
+class _Sizes(Mapping[str, int]):
+    """The sizes of a folder's files by their names, looked up when they are asked for; 0 of what is no file any more."""
+
+    def __init__(self, folder: str, names: Collection[str]) -> None:
+        self._folder = folder
+        self._names = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> int:
+        self._names[name]
+        try:
+            return _size(os.stat(f"{self._folder}/{name}"))
+        except OSError:
+            return 0
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _size(found: os.stat_result) -> int:
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def _folder_of_file(item: tuple[str, object]) -> str:
+    return item[0].rpartition("/")[0]
+
+
+@contextlib.contextmanager
+def failing_clearly() -> Iterator[None]:
+    """Turn the system's errors into StorageFailed where another try may help, and RootUnusable where none can."""
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFailed if error.errno in _MAY_PASS else RootUnusable
+        raise kind(f"{error.filename2 or error.filename or 'the disk'}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
+    with failing_clearly():
+        _make_folder(folder)
+        if fcntl is None:
+            yield
+            return
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those above it that are not there, so that they survive a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename in the folder survive a power cut. Windows has no way to ask for it."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Give the file a second name in the target's place; where there are no hard links, copy it."""
+    os.unlink(target)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _sweep(folder: str) -> None:
+    """Remove what is older than any run can be."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.stat().st_mtime < time.time() - LITTER_SECONDS:
+                    os.unlink(entry.path)
+
+
+def _is_older_than_any_run(path: Path) -> bool:
+    try:
+        return path.stat().st_mtime < time.time() - LITTER_SECONDS
+    except FileNotFoundError:
+        return False
