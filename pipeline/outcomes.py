@@ -26,6 +26,7 @@ def recorded(task_class: TaskClass) -> TaskClass:
     for event, handler in (
         (luigi.Event.DEPENDENCY_DISCOVERED, _discovered),
         (luigi.Event.DEPENDENCY_PRESENT, _present),
+        (luigi.Event.DEPENDENCY_MISSING, _unknown),
         (luigi.Event.START, _started),
         (luigi.Event.PROCESSING_TIME, _done),
         (luigi.Event.FAILURE, _failed),
@@ -79,6 +80,12 @@ def _present(task: Any) -> None:
     _begin()
     if task.task_family == "StoreImage":
         _say(task, "stored already")
+
+
+def _unknown(task: Any) -> None:
+    """Luigi could not tell whether the task is complete, and said why: what requires it would wait here for nothing."""
+    _begin()
+    _end_run()
 
 
 def _started(task: Any) -> None:
