@@ -14,9 +14,12 @@ setup(
     install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66"],
     extras_require={
         "monitor": ["prometheus_client>=0.26", "sqlalchemy>=1.4.54,<2"],
+        "s3": ["boto3>=1.36"],
         "test": [
             "axe-playwright-python>=0.1.8",
+            "boto3>=1.36",
             "hypothesis>=6.100",
+            "moto[server]>=5.1",
             "mypy>=2.4",
             "playwright>=1.65",
             "pytest>=8",

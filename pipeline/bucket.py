@@ -138,14 +138,14 @@ class Bucket:
         return [name.rstrip("/") for name in self._list("", "/") if name.endswith("/")]
 
     def listing(self, folder: str, after: str = "") -> Mapping[str, int]:
-        found = self._list(f"{folder}/", "/", after)
+        found = self._list(folder, "/", after)
         if seen := _seen.get():
             seen.listed[folder] = after
             seen.objects |= {f"{folder}/{name}": each for name, each in found.items()}
         return _sizes(found)
 
     def listing_below(self, folder: str) -> Mapping[str, int]:
-        return _sizes(self._list(f"{folder}/", ""))
+        return _sizes(self._list(folder, ""))
 
     def exclusively(self, folder: str, work: Callable[[], Result]) -> Result:
         if _seen.get() is not None:
@@ -307,9 +307,9 @@ class Bucket:
         raise AssertionError
 
     def _list(self, folder: str, delimiter: str, after: str = "") -> dict[str, _Object]:
-        """Return the objects whose names begin so, and come after another one; folders end in a slash."""
+        """Return the objects of the folder that come after a name, and the folders in it, whose names end in a slash."""
         found: dict[str, _Object] = {}
-        prefix = self._prefix + folder
+        prefix = f"{self._prefix}{folder}/" if folder else self._prefix
         options = {"StartAfter": prefix + after} if after else {}
         with _failing_clearly(self.path(folder)):
             pages = self._client.get_paginator("list_objects_v2").paginate(

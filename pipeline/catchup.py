@@ -6,6 +6,7 @@ try in the next round, among other slices; neighbours that are stored are not tr
 """
 
 import argparse
+import gc
 import multiprocessing
 import os
 import re
@@ -21,7 +22,8 @@ from typing import Any, NamedTuple
 
 import luigi
 from luigi.scheduler import Scheduler
-from luigi.worker import Worker
+from luigi.task_register import Register
+from luigi.worker import DequeQueue, Worker
 
 from pipeline import gallery, log, minutes, quota, settings
 from pipeline.errors import EndsRun, PipelineError, QuotaExceeded
@@ -95,6 +97,7 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
             _build(others)
             tried += others
     luigi.Task.remove_event_handler(luigi.Event.FAILURE, note)
+    Register.clear_instance_cache()  # Luigi would keep every task of every slice
     failed = sorted(set(tried).difference(store.stored(tried)))
     return Outcome(len(tried) - len(failed), {minute: store.reason(minute) for minute in failed}, next(iter(ends), None))
 
@@ -105,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datet
     parser.add_argument("--start", type=minute, help="first minute, in place of --since")
     parser.add_argument("--stop", type=minute, help="first minute left alone (default: 5 minutes ago)")
     parser.add_argument("--limit", type=int, help="store so many minutes at most, the newest")
-    parser.add_argument("--workers", type=int, default=8, help="processes side by side (default: 8)")
+    parser.add_argument("--workers", type=int, default=24, help="processes side by side, at most (default: 24)")
     parser.add_argument(
         "--shared", action="store_true", help="share the work with other hosts, through the luigid of luigi.cfg"
     )
@@ -149,45 +152,62 @@ def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress
     """Store the minutes, round after round, while a round stores anything; return what ended it before its time, if so."""
     wanted = settings.unsplash_settings()
     end: EndsRun | None = None
-    with ProcessPoolExecutor(workers, initializer=begin_process) as pool:
-        for _ in range(ROUNDS):
-            before = progress.stored
-            queue = deque(slices(missing, store, wanted.topics, wanted.photos_per_request))
-            running: set[Future[Outcome]] = set()
-            try:
-                while queue or running:
-                    while queue and len(running) < workers:
-                        work = queue.popleft()
-                        # What still waits for an answer of the API comes before the download events.
-                        reserve = wanted.requests_reserved + sum(waiting.asks for waiting in queue)
-                        running.add(pool.submit(store_slice, work, reserve))
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for outcome in (future.result() for future in done):
-                        progress.add(outcome)
-                        if outcome.end:
-                            end = outcome.end
-                            # With the quota used up, what has its photo already goes on.
-                            queue = deque(work for work in queue if not work.asks and isinstance(end, QuotaExceeded))
-            except KeyboardInterrupt:
-                end_slices()
-                raise
-            missing = sorted(set(missing).difference(store.stored(missing)))
-            if end or not missing or progress.stored == before:
-                break
+    for _ in range(ROUNDS):
+        before = progress.stored
+        end = _store_slices(slices(missing, store, wanted.topics, wanted.photos_per_request), workers, progress)
+        missing = sorted(set(missing).difference(store.stored(missing)))
+        if end or not missing or progress.stored == before:
+            break
     return end
+
+
+def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") -> EndsRun | None:
+    """Run the slices in so many processes at most; return what ended them before their time, if so."""
+    reserved = settings.unsplash_settings().requests_reserved
+    queue, running = deque(waiting), set[Future[Outcome]]()
+    end: EndsRun | None = None
+    gc.freeze()  # what is here by now is shared with the processes, and not copied into each by its search for cycles
+    processes = max(1, min(workers, len(queue)))
+    with ProcessPoolExecutor(processes, initializer=begin_process) as pool:
+        try:
+            while queue or running:
+                while queue and len(running) < processes:
+                    work = queue.popleft()
+                    # What still waits for an answer of the API comes before the download events.
+                    running.add(pool.submit(store_slice, work, reserved + sum(later.asks for later in queue)))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for outcome in (future.result() for future in done):
+                    progress.add(outcome)
+                    if outcome.end:
+                        end = outcome.end
+                        # With the quota used up, what has its photo already goes on.
+                        queue = deque(work for work in queue if not work.asks and isinstance(end, QuotaExceeded))
+        except KeyboardInterrupt:
+            end_slices()
+            raise
+    return end
+
+
+class _Results(DequeQueue):
+    """What a worker's tasks gave, in its own process: Luigi's queue for other processes costs a thread and a pipe."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go."""
 
 
 class _OneTry:
     """Make Luigi's scheduler and worker for a slice: a failed task does not wait in it for another try."""
 
     def create_local_scheduler(self) -> Scheduler:
-        return Scheduler(prune_on_get_work=True, record_task_history=False, retry_count=1)
+        return Scheduler(prune_on_get_work=False, record_task_history=False, retry_count=1)
 
     def create_worker(self, scheduler: Scheduler, worker_processes: int, assistant: bool = False) -> Worker:
         # A scheduler in this process need not hear that the worker lives; and where this process is a task of another worker,
         # the lock that the pings take was held when it was forked, and stays so.
         options = {"keep_alive": False, "ping_interval": threading.TIMEOUT_MAX}
-        return Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, **options)
+        worker = Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, **options)
+        worker._task_result_queue = _Results()  # type: ignore[assignment]
+        return worker
 
 
 def _build(tried: Sequence[datetime]) -> None:

@@ -45,9 +45,8 @@ def link(address: str, text: str) -> str:
 
 
 def publish(store: Store, minute: datetime, picture: Picture) -> None:
-    """Show a picture that was stored: its thumbnail, ROOT/latest.jpg, and the pages."""
+    """Show a picture that was stored: its thumbnail, the pages, and ROOT/latest.jpg."""
     store.write(f"{minute.date().isoformat()}/thumb/{minute:%H%M}.jpg", picture.thumbnail)
-    store.publish_latest(minute)
     if not _pages_wait.get():
         write_pages(store, [minute])
 
@@ -63,13 +62,15 @@ def pages_waiting() -> Iterator[None]:
 
 
 def write_pages(store: Store, changed: Iterable[datetime]) -> None:
-    """Write index.html, and the pages of the days in which these minutes begin an hour or change one that is over."""
-    minutes = sorted(changed)
-    if shown := _write(store, "index.html", lambda: _last_hour(store, minutes[-1]), lambda shown: _index(store, shown)):
+    """Write index.html, latest.jpg, and the pages of days in which these minutes begin an hour or change one that is over."""
+    minutes = list(changed)
+    newest = max(minutes, default=datetime.max)
+    if shown := _write(store, "index.html", lambda: _last_hour(store, newest), lambda shown: _index(store, shown)):
+        store.publish_latest(shown[-1])
         hour = shown[-1].replace(minute=0)
         begins_hour = next(minute for minute in shown if minute >= hour)
         days = {minute.date() for minute in minutes if minute < hour or minute == begins_hour}
-        for day, earlier, later in _with_neighbours(store, days):
+        for day, earlier, later in _with_neighbours(store, days) if days else ():
             _write_day(store, day, earlier, later)
 
 

@@ -7,7 +7,7 @@ import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -26,14 +26,27 @@ def recorded(task_class: TaskClass) -> TaskClass:
     for event, handler in (
         (luigi.Event.DEPENDENCY_DISCOVERED, _discovered),
         (luigi.Event.DEPENDENCY_PRESENT, _present),
+        (luigi.Event.DEPENDENCY_MISSING, _unknown),
         (luigi.Event.START, _started),
         (luigi.Event.PROCESSING_TIME, _done),
         (luigi.Event.FAILURE, _failed),
     ):
         task_class.event_handler(event)(handler)
-    # Luigi looks its classes through for parameters some fifty times a minute's run; from here on they stay what they are.
+    # Luigi looks its classes through for parameters some fifty times a minute's run, and makes what a task requires anew some
+    # eight times; from here on they stay what they are.
     task_class.get_params = staticmethod(functools.cache(task_class.get_params))  # type: ignore[method-assign]
+    task_class.requires = _made_once(task_class.requires)  # type: ignore[method-assign]
     return task_class
+
+
+def _made_once(requires: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(requires)
+    def kept(task: Any) -> Any:
+        if "requirements" not in vars(task):
+            task.requirements = requires(task)
+        return task.requirements
+
+    return kept
 
 
 @contextlib.contextmanager
@@ -67,6 +80,12 @@ def _present(task: Any) -> None:
     _begin()
     if task.task_family == "StoreImage":
         _say(task, "stored already")
+
+
+def _unknown(task: Any) -> None:
+    """Luigi could not tell whether the task is complete, and said why: what requires it would wait here for nothing."""
+    _begin()
+    _end_run()
 
 
 def _started(task: Any) -> None:

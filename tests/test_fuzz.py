@@ -297,7 +297,7 @@ def test_mutated_jpegs(examples: int) -> None:
             return
         assert picture.length == len(body)
         assert 0 < picture.width * picture.height <= jpeg.MAX_PIXELS
-        assert max(Image.open(io.BytesIO(picture.thumbnail)).size) <= jpeg.THUMBNAIL_PIXELS
+        assert max(Image.open(io.BytesIO(picture.thumbnail)).size) <= jpeg.MAX_THUMBNAIL_PIXELS
 
     markers = st.sampled_from(
         [b"\xff\xd8", b"\xff\xd9", b"\xff\xda", b"\xff\xc0", b"\xff\xc2", b"\xff\xdd", b"\xff\xe1\xff\xff", b"\0" * 9]

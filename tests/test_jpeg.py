@@ -48,10 +48,10 @@ def test_a_whole_jpeg_passes(content: bytes) -> None:
 
 @pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE.keys())
 def test_the_thumbnail_is_small_and_turned_as_the_picture(content: bytes) -> None:
-    """The thumbnail is a JPEG of at most 240 pixels that a viewer turns the same way."""
+    """The thumbnail is a JPEG of at most 480 pixels that a viewer turns the same way."""
     thumbnail = Image.open(io.BytesIO(jpeg.picture(io.BytesIO(content)).thumbnail))
     assert thumbnail.format == "JPEG"
-    assert max(thumbnail.size) <= jpeg.THUMBNAIL_PIXELS
+    assert max(thumbnail.size) <= jpeg.MAX_THUMBNAIL_PIXELS
     turned = 6 if content is WHOLE["EXIF-rotated"] else 0
     assert thumbnail.getexif().get(0x0112, 0) == turned
 

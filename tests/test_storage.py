@@ -13,6 +13,9 @@ from pipeline.disk import LITTER_SECONDS, locked
 from pipeline.errors import PhotoReplaced, RootUnusable
 from pipeline.minutes import MINUTE
 from pipeline.storage import Store
+from tests import s3 as s3_server
+
+moto_server, s3, proxy, bucket = s3_server.moto_server, s3_server.s3, s3_server.proxy, s3_server.bucket
 
 MIDDAY = datetime(2026, 11, 23, 12, 5)
 
@@ -24,22 +27,25 @@ def photo(photo_id: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def disk(tmp_path: Path) -> Store:
     return Store(tmp_path / "data")
 
 
+@pytest.fixture(params=["disk", "bucket"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """A store on a disk, and one in a bucket: a minute's files mean the same on both."""
+    store: Store = request.getfixturevalue(request.param)
+    return store
+
+
 def names(store: Store) -> set[str]:
-    return {
-        path.relative_to(store.files.local_path("")).as_posix()
-        for path in store.files.local_path("").rglob("*")
-        if path.is_file()
-    }
+    return set(store.files.listing_below(""))
 
 
 def test_the_files_of_a_minute(store: Store) -> None:
     """The paths are those of the contract."""
     files = (store.metadata(MIDDAY), store.address(MIDDAY), store.picture(MIDDAY), store.failure(MIDDAY))
-    assert [Path(file.path).relative_to(store.files.local_path("")).as_posix() for file in files] == [
+    assert [file.path.removeprefix(f"{store.files.path('')}/") for file in files] == [
         "2026-11-23/1205.json",
         "2026-11-23/1205.txt",
         "2026-11-23/1205.jpg",
@@ -50,17 +56,14 @@ def test_the_files_of_a_minute(store: Store) -> None:
 def test_an_empty_file_is_absent(store: Store) -> None:
     """What a power cut may leave of other programs' files does not count."""
     for target in (store.metadata(MIDDAY), store.address(MIDDAY), store.picture(MIDDAY)):
-        Path(target.path).parent.mkdir(parents=True, exist_ok=True)
-        Path(target.path).touch()
+        store.write(target.name, b"")
         assert not target.exists()
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"null", b"\xff", b"{}", b'{"id": "a", "urls": {}}', b"[" * 100_000])
 def test_garbled_metadata_is_absent_and_replaced(store: Store, content: bytes) -> None:
     """Metadata that cannot be read counts as absent, and the next answer takes its place."""
-    path = Path(store.metadata(MIDDAY).path)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
+    store.write(store.metadata(MIDDAY).name, content)
     assert store.is_open(MIDDAY)
     store.file_photos({MIDDAY: photo("a")})
     assert store.metadata(MIDDAY).read()["id"] == "a"
@@ -85,7 +88,7 @@ def test_an_address_counts_only_with_its_photo(store: Store) -> None:
         store.address(MIDDAY).write(other)
         assert not store.address(MIDDAY).exists()
     store.address(MIDDAY).write("https://images.unsplash.com/photo-a\n")
-    Path(store.metadata(MIDDAY).path).unlink()
+    store.files.remove([store.metadata(MIDDAY).name])
     assert not store.address(MIDDAY).exists()
 
 
@@ -113,19 +116,19 @@ def test_a_failed_block_leaves_nothing(store: Store) -> None:
     assert names(store) == set()
 
 
-def test_the_lock_keeps_two_runs_apart(store: Store) -> None:
+def test_the_lock_keeps_two_runs_apart(disk: Store) -> None:
     """While one run decides and renames, another one waits."""
-    store.files.local_path("").mkdir()
+    disk.files.local_path("").mkdir()
     entered, leave, order = threading.Event(), threading.Event(), []
 
     def hold() -> None:
-        with locked(store.files.local_path("")):
+        with locked(disk.files.local_path("")):
             entered.set()
             leave.wait(5)
             order.append("first")
 
     def follow() -> None:
-        with locked(store.files.local_path("")):
+        with locked(disk.files.local_path("")):
             order.append("second")
 
     threads = [threading.Thread(target=hold), threading.Thread(target=follow)]
@@ -138,15 +141,15 @@ def test_the_lock_keeps_two_runs_apart(store: Store) -> None:
     assert order == ["first", "second"]
 
 
-def test_litter_is_cleared_once_it_is_old(store: Store) -> None:
+def test_litter_is_cleared_once_it_is_old(disk: Store) -> None:
     """What a killed run left is removed by a later one after an hour, not before."""
-    folder = store.files.local_path("") / ".tmp"
+    folder = disk.files.local_path("") / ".tmp"
     folder.mkdir(parents=True)
     for name, age in (("old", LITTER_SECONDS + 60), ("new", 60)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age,) * 2)
-    store.picture(MIDDAY).write("a picture")
-    assert names(store) == {"2026-11-23/1205.jpg", ".tmp/new"}
+    disk.picture(MIDDAY).write("a picture")
+    assert names(disk) == {"2026-11-23/1205.jpg", ".tmp/new"}
 
 
 def test_latest_never_moves_back(store: Store) -> None:
@@ -156,21 +159,21 @@ def test_latest_never_moves_back(store: Store) -> None:
         minute = MIDDAY.replace(minute=late)
         store.picture(minute).write(f"picture {late}")
         store.publish_latest(minute)
-        shown.append((store.files.local_path("") / "latest.jpg").read_text())
-    assert shown == ["picture 5", "picture 7", "picture 7", "picture 7", "picture 8"]
+        shown.append(store.files.read("latest.jpg"))
+    assert shown == [b"picture 5", b"picture 7", b"picture 7", b"picture 7", b"picture 8"]
 
 
-def test_latest_without_hard_links(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latest_without_hard_links(disk: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a file system has no hard links latest.jpg is a copy."""
 
     def refuse(*paths: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "link", refuse)
-    store.picture(MIDDAY).write("a picture")
-    store.publish_latest(MIDDAY)
-    assert (store.files.local_path("") / "latest.jpg").read_text() == "a picture"
-    assert names(store) == {"2026-11-23/1205.jpg", "latest.jpg"}
+    disk.picture(MIDDAY).write("a picture")
+    disk.publish_latest(MIDDAY)
+    assert (disk.files.local_path("") / "latest.jpg").read_text() == "a picture"
+    assert names(disk) == {"2026-11-23/1205.jpg", "latest.jpg"}
 
 
 def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
@@ -204,11 +207,10 @@ def test_missing_minutes(store: Store) -> None:
 def test_what_was_let_go_is_not_missing(store: Store) -> None:
     """Minutes before ROOT/pruned-before count as complete; a file that names no day is said, not passed over."""
     start = datetime(2026, 11, 22, 23, 58)
-    store.files.local_path("").mkdir()
-    (store.files.local_path("") / "pruned-before").write_text("2026-11-23\n")
+    store.write("pruned-before", b"2026-11-23\n")
     assert store.missing_minutes(start, start + 4 * MINUTE) == [start + 2 * MINUTE, start + 3 * MINUTE]
     assert store.complete([start, start + 3 * MINUTE]) == [start]
-    (store.files.local_path("") / "pruned-before").write_text("yesterday\n")
+    store.write("pruned-before", b"yesterday\n")
     with pytest.raises(RootUnusable, match="pruned-before"):
         store.missing_minutes(start, start + MINUTE)
 
@@ -218,4 +220,4 @@ def test_metadata_survives_the_way_to_the_disk(store: Store) -> None:
     given = {**photo("a"), "description": "Ramsés 見本 \ud800", "width": 1e3, "extra": [None, True]}
     store.file_photos({MIDDAY: given})
     assert store.metadata(MIDDAY).read() == given
-    assert json.loads(Path(store.metadata(MIDDAY).path).read_text("ascii")) == given
+    assert json.loads(store.files.read(store.metadata(MIDDAY).name).decode("ascii")) == given

@@ -1,0 +1,190 @@
+"""A real S3 server, moto's, behind a proxy that counts the requests and gives other answers to some; a project on it."""
+
+import contextlib
+import http.client
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from pipeline.storage import Store
+from tests.conftest import Project
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "an-access-key",
+    "AWS_SECRET_ACCESS_KEY": "a-secret-0123456789",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+_numbers = itertools.count(1)
+
+# What is done in the place of the server's answer; True if it was done.
+Fault = Callable[["Handler"], bool]
+
+
+class Proxy(ThreadingHTTPServer):
+    """Pass requests on to an S3 server; `asked` holds them as `GET bucket/name`, a listing as `GET bucket?prefix=…`."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, server: str) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.server_behind = server
+        self.endpoint = f"http://127.0.0.1:{self.server_port}"
+        self.asked: list[str] = []
+        self.fault: Fault = lambda handler: False
+
+    def count(self, *beginnings: str) -> int:
+        """Return how many requests began so."""
+        return sum(each.startswith(beginnings) for each in self.asked)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Proxy
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append(f"{self.command} {self.path.lstrip('/')}")
+        if self.server.fault(self):
+            return
+        with contextlib.closing(http.client.HTTPConnection(self.server.server_behind)) as connection:
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("connection", "content-length", "transfer-encoding"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = pass_on
+
+    def answer(self, status: int, code: str) -> bool:
+        """Send an error as S3 does."""
+        body = b"" if self.command == "HEAD" else f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        return True
+
+    def cut(self) -> bool:
+        """Close the connection without an answer."""
+        self.close_connection = True
+        return True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class Bucket:
+    """A new bucket, looked into as by another program; ROOT is some way down in it."""
+
+    def __init__(self, endpoint: str, credentials: Mapping[str, str] = CREDENTIALS) -> None:
+        self.name = f"bucket-{next(_numbers)}"
+        self.root = f"s3://{self.name}/some/where"
+        self.environment = {**credentials, "AWS_ENDPOINT_URL": endpoint}
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+            region_name=credentials["AWS_DEFAULT_REGION"],
+        )
+        self.client.create_bucket(Bucket=self.name)
+
+    def files(self) -> set[str]:
+        """Return the names of all objects under ROOT; there are no others."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        names = {each["Key"] for page in pages for each in page.get("Contents", ())}
+        assert all(name.startswith("some/where/") for name in names)
+        return {name.removeprefix("some/where/") for name in names}
+
+    def get(self, name: str) -> Any:
+        """Return S3's answer about an object."""
+        return self.client.get_object(Bucket=self.name, Key=f"some/where/{name}")
+
+    def read(self, name: str) -> bytes:
+        """Return what is in an object."""
+        content: bytes = self.get(name)["Body"].read()
+        return content
+
+    def put(self, name: str, content: bytes) -> None:
+        self.client.put_object(Bucket=self.name, Key=f"some/where/{name}", Body=content)
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            self.client.delete_object(Bucket=self.name, Key=f"some/where/{name}")
+
+
+def on_bucket(project: Project, bucket: Bucket) -> Project:
+    """Have the project keep its pictures in the bucket."""
+    project.environment |= bucket.environment
+    project.configure(root=bucket.root)
+    return project
+
+
+@contextlib.contextmanager
+def passing_on(server: str) -> Iterator[Proxy]:
+    """Run the proxy of a server, given as host:port."""
+    with Proxy(server) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """Run moto's server on a free port, and return its host:port."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def proxy(moto_server: str) -> Iterator[Proxy]:
+    with passing_on(moto_server) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def s3(moto_server: str) -> Bucket:
+    """Return a bucket of moto's server, to which requests go past the proxy."""
+    return Bucket(f"http://{moto_server}")
+
+
+@pytest.fixture
+def bucket(s3: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store in the bucket, behind the proxy."""
+    for name, value in {**s3.environment, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
+        monkeypatch.setenv(name, value)
+    return Store(s3.root)
+
+
+@pytest.fixture
+def cloud(project: Project, s3: Bucket, proxy: Proxy) -> Project:
+    """Return a project whose pictures are in the bucket, behind the proxy."""
+    on_bucket(project, s3)
+    project.environment["AWS_ENDPOINT_URL"] = proxy.endpoint
+    return project

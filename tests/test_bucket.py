@@ -1,0 +1,390 @@
+"""Pictures in an S3 bucket: real `luigi` processes, a real S3 server, and a proxy that counts and breaks."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from luigi.contrib.s3 import S3Target
+
+from pipeline import lookahead, minutes, sandbox, settings
+from pipeline.errors import PhotoReplaced, RootUnusable, StorageFailed
+from pipeline.minutes import MINUTE
+from pipeline.storage import Store
+from tests import s3 as s3_server
+from tests.conftest import KEY, Project, WatchedSandbox
+from tests.s3 import CREDENTIALS, Bucket, Handler, Proxy
+from tests.test_storage import photo
+from tests.test_tasks import KEPT, SHOWN, THREE
+
+moto_server, s3, proxy, bucket, cloud = (
+    s3_server.moto_server,
+    s3_server.s3,
+    s3_server.proxy,
+    s3_server.bucket,
+    s3_server.cloud,
+)
+
+MIDDAY = datetime(2026, 11, 23, 12, 5)
+NAME = "2026-11-23T1205"
+SECRETS = (KEY, CREDENTIALS["AWS_SECRET_ACCESS_KEY"], CREDENTIALS["AWS_ACCESS_KEY_ID"])
+
+
+def stored(bucket: Bucket) -> list[str]:
+    """Return the minutes that have a picture, oldest first."""
+    return sorted(f"{name[:10]}T{name[11:15]}" for name in bucket.files() if re.fullmatch(r"[\d-]+/\d{4}\.jpg", name))
+
+
+def answers(status: int, code: str, *beginnings: str) -> Callable[[Handler], bool]:
+    """Have the requests that begin so answered with this error."""
+    return lambda handler: f"{handler.command} {handler.path}".startswith(beginnings or "") and handler.answer(status, code)
+
+
+def test_a_minute_is_stored(cloud: Project, s3: Bucket, api: WatchedSandbox) -> None:
+    """The same three tasks store the same names in the bucket, with what a web site needs: their types."""
+    run = cloud.store(NAME, "--unsplash-photos-per-request", "1")
+    assert run.returncode == 0, run.stderr
+    assert s3.files() == THREE | SHOWN | KEPT
+    found = json.loads(s3.read("2026-11-23/1205.json"))
+    assert s3.read("2026-11-23/1205.txt").decode() == found["urls"]["regular"] + "\n"
+    assert s3.read("2026-11-23/1205.jpg") == s3.read("latest.jpg") == sandbox.drawing(found["id"], 1080)
+    assert {name: s3.get(name)["ContentType"] for name in THREE | SHOWN} == {
+        "2026-11-23/1205.json": "application/json",
+        "2026-11-23/1205.txt": "text/plain; charset=utf-8",
+        "2026-11-23/1205.jpg": "image/jpeg",
+        "2026-11-23/thumb/1205.jpg": "image/jpeg",
+        "latest.jpg": "image/jpeg",
+        "index.html": "text/html; charset=utf-8",
+        "2026-11-23/index.html": "text/html; charset=utf-8",
+    }
+    assert len(run.stderr.splitlines()) == 6
+    assert not any(secret in run.stderr for secret in SECRETS)
+
+
+def test_samples_have_a_root_of_their_own(cloud: Project, s3: Bucket) -> None:
+    """With DEMO_KEY everything is under ROOT/demo."""
+    run = cloud.store(NAME, UNSPLASH_API_KEY="DEMO_KEY")
+    assert run.returncode == 0, run.stderr
+    assert {f"demo/{name}" for name in THREE | SHOWN} <= s3.files()
+    assert all(name.startswith("demo/") for name in s3.files())
+
+
+def test_a_second_run_asks_for_nothing(cloud: Project, s3: Bucket, api: WatchedSandbox, proxy: Proxy) -> None:
+    """A stored minute is complete: one request to the store, none to the API."""
+    cloud.store(NAME)
+    api.asked.clear()
+    proxy.asked.clear()
+    run = cloud.store(NAME)
+    assert run.returncode == 0, run.stderr
+    assert api.asked == []
+    assert proxy.asked == [f"HEAD {s3.name}/some/where/2026-11-23/1205.jpg"]
+
+
+def test_the_requests_of_a_minute(cloud: Project, s3: Bucket, proxy: Proxy) -> None:
+    """A minute whose photo is there makes 22 requests of the store, and one more for each other minute on the page."""
+    cloud.configure(topics="art")
+    cloud.store(NAME)
+    last = MIDDAY + 59 * MINUTE
+    for name in ("jpg", "json"):
+        content = s3.read(f"2026-11-23/1205.{name}")
+        for late in range(1, 59 if name == "jpg" else 60):
+            s3.put(f"{MIDDAY + late * MINUTE:%Y-%m-%d/%H%M}.{name}", content)
+    proxy.asked.clear()
+    run = cloud.store(minutes.name(last))
+    assert run.returncode == 0, run.stderr
+    counts = [proxy.count(kind) for kind in ("HEAD", f"GET {s3.name}/", f"GET {s3.name}?", "PUT", "DELETE")]
+    assert counts == [2, 6 + 59, 7, 6, 1]
+
+
+def test_no_client_of_s3_on_a_disk(project: Project) -> None:
+    """Where ROOT is a folder nothing of S3 is imported."""
+    (project.folder / "watched.py").write_text(
+        "import atexit, sys\nfrom pipeline import StoreImage\n"
+        "theirs = {'boto3', 'botocore', 'pipeline.bucket'}\n"
+        "atexit.register(lambda: print(*sorted(theirs & set(sys.modules)), file=sys.stderr))\n"
+    )
+    run = project.run("luigi", "--module", "watched", "StoreImage", "--local-scheduler", "--timestamp", NAME)
+    assert run.returncode == 0
+    assert run.stderr.splitlines()[-1] == ""
+
+
+def test_targets_are_luigi_s(bucket: Store) -> None:
+    """Other tasks may read a picture's target as any S3 target of Luigi's."""
+    bucket.address(MIDDAY).write("https://images.unsplash.com/photo-a\n")
+    target = bucket.address(MIDDAY)
+    assert isinstance(target, S3Target)
+    with target.open() as file:
+        assert file.read() == "https://images.unsplash.com/photo-a\n"
+
+
+def test_the_first_of_two_writers_wins(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
+    """A run that looked before another one filed its photo, and puts after it, does not replace it."""
+    other = Store(s3.root)
+
+    def overtake(handler: Handler) -> bool:
+        if handler.command == "PUT" and not s3.files():
+            proxy.fault = lambda handler: False
+            other.file_photos({MIDDAY: photo("other")})
+        return False
+
+    proxy.fault = overtake
+    bucket.file_photos({MIDDAY: photo("own")})
+    assert json.loads(s3.read("2026-11-23/1205.json"))["id"] == "other"
+    assert bucket.metadata(MIDDAY).read()["id"] == "other"
+
+
+def test_damaged_metadata_is_replaced_once(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
+    """Two runs find a photo that cannot be read: the first to replace it wins here, too."""
+    s3.put("2026-11-23/1205.json", b"{")
+    other = Store(s3.root)
+
+    def overtake(handler: Handler) -> bool:
+        if handler.command == "PUT":
+            proxy.fault = lambda handler: False
+            other.file_photos({MIDDAY: photo("other")})
+        return False
+
+    proxy.fault = overtake
+    bucket.file_photos({MIDDAY: photo("own")})
+    assert json.loads(s3.read("2026-11-23/1205.json"))["id"] == "other"
+
+
+def test_an_answer_that_was_lost(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
+    """A put that was made, though its answer was lost, is found to be the run's own when it is tried again."""
+
+    def lose(handler: Handler) -> bool:
+        if handler.command == "PUT":
+            proxy.fault = lambda handler: False
+            other = Store(s3.root)
+            other.files.replace({"2026-11-23/1205.json": json.dumps(photo("own")).encode() + b"\n"}, lambda names: names)
+            return handler.cut()
+        return False
+
+    proxy.fault = lose
+    bucket.file_photos({MIDDAY: photo("own")})
+    assert bucket.files.replace({}, lambda names: names) == 0
+    assert bucket.metadata(MIDDAY).read()["id"] == "own"
+
+
+def test_a_picture_counts_while_its_photo_stands(bucket: Store, s3: Bucket) -> None:
+    """Before a picture takes its place the store is asked anew whether its photo is still the minute's."""
+    bucket.file_photos({MIDDAY: photo("a")})
+    bucket.address(MIDDAY).write("https://images.unsplash.com/photo-a\n")
+    line = bucket.address(MIDDAY).read()
+    s3.put("2026-11-23/1205.json", json.dumps(photo("b")).encode())
+    with pytest.raises(PhotoReplaced):
+        bucket.picture(MIDDAY).write("a picture", only_if=lambda: bucket.address(MIDDAY).read() == line)
+    assert not bucket.picture(MIDDAY).exists()
+
+
+def test_latest_never_moves_back(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
+    """Two hosts publish at once: the later minute stays, though the other host looked before it was there."""
+    other = Store(s3.root)
+    for minute in (MIDDAY, MIDDAY + MINUTE):
+        bucket.picture(minute).write(minutes.name(minute))
+
+    def overtake(handler: Handler) -> bool:
+        if handler.command == "PUT":
+            proxy.fault = lambda handler: False
+            other.publish_latest(MIDDAY + MINUTE)
+        return False
+
+    proxy.fault = overtake
+    bucket.publish_latest(MIDDAY)
+    assert s3.read("latest.jpg").decode() == minutes.name(MIDDAY + MINUTE)
+
+
+def test_two_hosts_do_not_give_a_photo_twice(
+    bucket: Store, s3: Bucket, proxy: Proxy, api: WatchedSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hosts that are offered the same photos at once give them to one minute each: who comes second chooses anew."""
+    monkeypatch.setenv("UNSPLASH_API_KEY", KEY)
+    monkeypatch.setenv("UNSPLASH_API_URL", api.origin)
+    offered = [api._photo(each) for each in ("AAAAAAAAAAA", "BBBBBBBBBBB", "CCCCCCCCCCC")]
+    api.instead = lambda target: (
+        sandbox.Answer(200, {"Content-Length": str(len(body))}, body)
+        if "/random" in target and (body := json.dumps(offered).encode())
+        else None
+    )
+
+    def wanted(photos: int) -> settings.unsplash:
+        return settings.unsplash(photos_per_request=photos, topics=("art",))
+
+    def overtake(handler: Handler) -> bool:
+        if handler.command == "PUT" and handler.path.endswith("/given"):
+            proxy.fault = lambda handler: False
+            lookahead.fill_minutes(MIDDAY + MINUTE, Store(s3.root), wanted(1))
+        return False
+
+    proxy.fault = overtake
+    lookahead.fill_minutes(MIDDAY, bucket, wanted(2))
+    given = s3.read("2026-11-23/given").decode().split()
+    assert given == ["1206", "AAAAAAAAAAA", "1205", "BBBBBBBBBBB"]
+    assert json.loads(s3.read("2026-11-23/1205.json"))["id"] == "BBBBBBBBBBB"
+
+
+def test_missing_minutes_are_found_by_listing(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
+    """A day with 1,200 pictures and as many thumbnails takes two listings and no request for a minute."""
+    start = datetime(2026, 11, 22)
+    there = [start + number * MINUTE for number in range(1200)]
+    contents = {f"{each:%Y-%m-%d/%H%M}.jpg": b"x" for each in there} | {
+        f"{each:%Y-%m-%d/thumb/%H%M}.jpg": b"x" for each in there
+    }
+    bucket.files.replace(contents, lambda names: names)
+    proxy.asked.clear()
+    missing = bucket.missing_minutes(start, start + timedelta(days=1))
+    assert missing == [start + number * MINUTE for number in range(1200, 1440)]
+    assert proxy.asked[0] == f"GET {s3.name}/some/where/pruned-before"
+    assert [each.partition("?")[0] for each in proxy.asked[1:]] == [f"GET {s3.name}"] * 2
+
+
+def test_catch_up_status_verify_and_prune(cloud: Project, s3: Bucket) -> None:
+    """The operator's verbs work there: what is missing is stored in processes, counted, checked, repaired, and let go."""
+    now = minutes.present_minute()
+    span = ("--start", minutes.name(now - 40 * MINUTE), "--stop", minutes.name(now))
+    run = cloud.run("pipeline", "catch-up", *span, "--workers", "3")
+    assert run.returncode == 0, run.stderr
+    assert stored(s3) == [minutes.name(now - number * MINUTE) for number in range(40, 0, -1)]
+    assert len({json.loads(s3.read(name))["id"] for name in s3.files() if name.endswith(".json")}) == len(
+        [name for name in s3.files() if name.endswith(".json")]
+    )
+
+    said = cloud.run("pipeline", "status", "--json")
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["disk"] is None
+    assert found["last_24_hours"]["stored"] in (39, 40)
+    assert found["last_24_hours"]["bytes"] > 39 * 1000
+    assert "disk" not in cloud.run("pipeline", "status").stdout
+
+    assert cloud.run("pipeline", "verify").returncode == 0
+    damaged = f"{now - 9 * MINUTE:%Y-%m-%d/%H%M}"
+    s3.put(f"{damaged}.jpg", s3.read(f"{damaged}.jpg")[:-100])
+    checked = cloud.run("pipeline", "verify")
+    assert checked.returncode == 1, checked.stderr
+    assert f"{minutes.name(now - 9 * MINUTE)} removed: not a whole JPEG" in checked.stdout
+    assert {f"{damaged}.jpg", f"{damaged}.error"} & s3.files() == {f"{damaged}.error"}
+    assert cloud.run("pipeline", "catch-up", *span).returncode == 0
+    assert f"{damaged}.jpg" in s3.files()
+
+    old = now - timedelta(days=9)
+    for name in ("1200.jpg", "1200.json", "thumb/1200.jpg", "index.html"):
+        s3.put(f"{old.date()}/{name}", b"x")
+    cloud.configure(keep_days="2")
+    would = cloud.run("pipeline", "prune", "--dry-run").stdout
+    pruned = cloud.run("pipeline", "prune")
+    assert pruned.returncode == 0, pruned.stderr
+    assert pruned.stdout == "freed 0.0 MB: other files 1, pictures 1, thumbnails 1\n"
+    assert would == pruned.stdout.replace("freed", "would free")
+    assert [name for name in s3.files() if name.startswith(str(old.date()))] == [f"{old.date()}/1200.json"]
+    assert s3.read("pruned-before").decode() == f"{(now - timedelta(days=2)).date()}\n"
+
+
+def test_show_says_that_it_cannot(cloud: Project) -> None:
+    """A viewer opens files of a disk: one line says where the picture is."""
+    run = cloud.run("pipeline", "show")
+    assert run.returncode == 30
+    assert re.fullmatch(r".*s3://bucket-\d+/some/where/latest.jpg is no file of a disk.*\n", run.stderr)
+
+
+def test_a_store_in_trouble_is_waited_for(cloud: Project, s3: Bucket, proxy: Proxy) -> None:
+    """While the store answers 503 for two seconds, and cuts some connections, a run waits; then it stores the minute."""
+    until = time.monotonic() + 2
+    faults = iter(range(100))
+
+    def trouble(handler: Handler) -> bool:
+        if time.monotonic() > until or handler.command == "POST":
+            return False
+        return handler.cut() if next(faults) % 3 == 2 else handler.answer(503, "SlowDown")
+
+    proxy.fault = trouble
+    run = cloud.store(NAME, "--unsplash-photos-per-request", "1")
+    assert run.returncode == 0, run.stderr
+    assert s3.files() == THREE | SHOWN | KEPT
+    assert next(faults) > 0
+
+
+def test_an_answer_cut_in_its_body_is_asked_for_again(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
+    """What comes short of its announced length is no content."""
+    s3.put("2026-11-23/1205.jpg", bytes(1000))
+
+    def cut(handler: Handler) -> bool:
+        proxy.fault = lambda handler: False
+        handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: "x"\r\n\r\n' + bytes(10))
+        return handler.cut()
+
+    proxy.fault = cut
+    assert bucket.files.read("2026-11-23/1205.jpg") == bytes(1000)
+
+
+@pytest.mark.parametrize(
+    ("environment", "root", "says"),
+    [
+        ({}, "s3://no-such-bucket/x", "there is no such bucket"),
+        ({}, "s3:///x", "names no bucket"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}, "", "credentials"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    cloud: Project, api: WatchedSandbox, environment: dict[str, str], root: str, says: str
+) -> None:
+    """No bucket, no address, no credentials: the run ends at once, one line says why, and no request is spent."""
+    if root:
+        cloud.configure(root=root)
+    run = cloud.store(NAME, **environment, HOME=str(cloud.folder))
+    assert run.returncode == 35
+    assert len(run.stderr.splitlines()) == 1, run.stderr
+    assert says in run.stderr
+    assert api.asked == []
+
+
+@pytest.mark.parametrize(("code", "says"), [("AccessDenied", "access is denied"), ("SignatureDoesNotMatch", "secret key")])
+def test_refused_credentials_end_the_run(cloud: Project, proxy: Proxy, code: str, says: str) -> None:
+    """Credentials that the store does not take end the run at once, and are not shown."""
+    proxy.fault = lambda handler: handler.answer(403, code)
+    run = cloud.store(NAME)
+    assert run.returncode == 35
+    assert "access is denied" in run.stderr
+    assert not any(secret in run.stderr for secret in SECRETS)
+    proxy.fault = lambda handler: handler.command == "PUT" and handler.answer(403, code)
+    run = cloud.store(NAME)
+    assert run.returncode == 30
+    assert says in run.stderr
+    assert run.stderr.count("started") == 1
+
+
+def test_without_boto3(cloud: Project) -> None:
+    """Without boto3 one line says how to install it."""
+    (cloud.folder / "botocore.py").write_text("raise ModuleNotFoundError(\"No module named 'botocore'\")")
+    run = cloud.store(NAME, PYTHONPATH=str(cloud.folder))
+    assert run.returncode == 35
+    assert run.stderr.splitlines() == ["WARNING: [storage] root is on S3, which needs boto3: pip install '.[s3]'"]
+
+
+def test_errors_are_named(bucket: Store, proxy: Proxy) -> None:
+    """What may pass is told from what cannot, with the object's address and nothing of the credentials."""
+    proxy.fault = lambda handler: handler.answer(403, "AccessDenied")
+    with pytest.raises(RootUnusable, match=r"s3://bucket-\d+/some/where/quota: access is denied"):
+        bucket.files.read("quota")
+    proxy.fault = lambda handler: handler.answer(400, "BadDigest")
+    with pytest.raises(StorageFailed, match="BadDigest"):
+        bucket.write("quota", b"x")
+
+
+def test_a_store_without_conditions(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
+    """A store that refuses conditions is asked once and then without them; the first answer still wins, one after the other."""
+
+    def refuse(handler: Handler) -> bool:
+        conditional = "If-None-Match" in handler.headers or "If-Match" in handler.headers
+        return conditional and handler.answer(501, "NotImplemented")
+
+    proxy.fault = refuse
+    bucket.file_photos({MIDDAY: photo("a")})
+    bucket.file_photos({MIDDAY: photo("b"), MIDDAY + MINUTE: photo("c")})
+    assert json.loads(s3.read("2026-11-23/1205.json"))["id"] == "a"
+    assert json.loads(s3.read("2026-11-23/1206.json"))["id"] == "c"
+    assert proxy.count("PUT") == 3
+    bucket.drop_photo(MIDDAY, "a")
+    assert s3.files() == {"2026-11-23/1206.json"}
