@@ -3,9 +3,11 @@
 import contextlib
 import http.client
 import itertools
+import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,12 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from pipeline.storage import Store
 from tests.conftest import Project
-
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "an-access-key",
-    "AWS_SECRET_ACCESS_KEY": "a-secret-0123456789",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
+from tests.swift import S3, credentials, running_swift
 
 _numbers = itertools.count(1)
 
@@ -95,16 +92,16 @@ class Handler(BaseHTTPRequestHandler):
 class Bucket:
     """A new bucket, looked into as by another program; ROOT is some way down in it."""
 
-    def __init__(self, endpoint: str, credentials: Mapping[str, str] = CREDENTIALS) -> None:
+    def __init__(self, server: S3) -> None:
         self.name = f"bucket-{next(_numbers)}"
         self.root = f"s3://{self.name}/some/where"
-        self.environment = {**credentials, "AWS_ENDPOINT_URL": endpoint}
+        self.environment = {**server.environment, "AWS_ENDPOINT_URL": server.endpoint}
         self.client = boto3.client(
             "s3",
-            endpoint_url=endpoint,
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-            region_name=credentials["AWS_DEFAULT_REGION"],
+            endpoint_url=server.endpoint,
+            aws_access_key_id=server.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=server.environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=server.environment["AWS_DEFAULT_REGION"],
         )
         self.client.create_bucket(Bucket=self.name)
 
@@ -139,6 +136,10 @@ def on_bucket(project: Project, bucket: Bucket) -> Project:
     return project
 
 
+# Tests of what must be so on every store, in full on Swift too.
+ON_EVERY_STORE = pytest.mark.parametrize("s3_server", ["moto", pytest.param("swift", marks=pytest.mark.slow)], indirect=True)
+
+
 @contextlib.contextmanager
 def passing_on(server: str) -> Iterator[Proxy]:
     """Run the proxy of a server, given as host:port."""
@@ -153,25 +154,39 @@ def passing_on(server: str) -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
-def moto_server() -> Iterator[str]:
-    """Run moto's server on a free port, and return its host:port."""
+def moto() -> Iterator[S3]:
+    """Run moto's server on a free port."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
+    yield S3(f"http://{host}:{port}", credentials("an-access-key", "a-secret-0123456789"))
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def swift() -> Iterator[S3]:
+    """Run Swift, which knows no conditional puts."""
+    with tempfile.TemporaryDirectory() as folder, running_swift(Path(folder)) as server:
+        yield server
+
+
 @pytest.fixture
-def proxy(moto_server: str) -> Iterator[Proxy]:
-    with passing_on(moto_server) as proxy:
+def s3_server(request: pytest.FixtureRequest) -> S3:
+    """Return the S3 server: moto's, or the one that a test names by `s3_server`."""
+    server: S3 = request.getfixturevalue(getattr(request, "param", "moto"))
+    return server
+
+
+@pytest.fixture
+def proxy(s3_server: S3) -> Iterator[Proxy]:
+    with passing_on(s3_server.endpoint.removeprefix("http://")) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def s3(moto_server: str) -> Bucket:
-    """Return a bucket of moto's server, to which requests go past the proxy."""
-    return Bucket(f"http://{moto_server}")
+def s3(s3_server: S3) -> Bucket:
+    """Return a bucket of the server, to which requests go past the proxy."""
+    return Bucket(s3_server)
 
 
 @pytest.fixture

@@ -13,23 +13,18 @@ from pipeline import lookahead, minutes, sandbox, settings
 from pipeline.errors import PhotoReplaced, RootUnusable, StorageFailed
 from pipeline.minutes import MINUTE
 from pipeline.storage import Store
-from tests import s3 as s3_server
+from tests import s3 as servers
 from tests.conftest import KEY, Project, WatchedSandbox
-from tests.s3 import CREDENTIALS, Bucket, Handler, Proxy
+from tests.s3 import ON_EVERY_STORE, Bucket, Handler, Proxy
 from tests.test_storage import photo
 from tests.test_tasks import KEPT, SHOWN, THREE
 
-moto_server, s3, proxy, bucket, cloud = (
-    s3_server.moto_server,
-    s3_server.s3,
-    s3_server.proxy,
-    s3_server.bucket,
-    s3_server.cloud,
-)
+moto, swift, s3_server = servers.moto, servers.swift, servers.s3_server
+proxy, s3, bucket, cloud = servers.proxy, servers.s3, servers.bucket, servers.cloud
 
 MIDDAY = datetime(2026, 11, 23, 12, 5)
 NAME = "2026-11-23T1205"
-SECRETS = (KEY, CREDENTIALS["AWS_SECRET_ACCESS_KEY"], CREDENTIALS["AWS_ACCESS_KEY_ID"])
+SECRETS = (KEY, "an-access-key", "a-secret-0123456789")
 
 
 def stored(bucket: Bucket) -> list[str]:
@@ -42,6 +37,7 @@ def answers(status: int, code: str, *beginnings: str) -> Callable[[Handler], boo
     return lambda handler: f"{handler.command} {handler.path}".startswith(beginnings or "") and handler.answer(status, code)
 
 
+@ON_EVERY_STORE
 def test_a_minute_is_stored(cloud: Project, s3: Bucket, api: WatchedSandbox) -> None:
     """The same three tasks store the same names in the bucket, with what a web site needs: their types."""
     run = cloud.store(NAME, "--unsplash-photos-per-request", "1")
@@ -71,6 +67,7 @@ def test_samples_have_a_root_of_their_own(cloud: Project, s3: Bucket) -> None:
     assert all(name.startswith("demo/") for name in s3.files())
 
 
+@ON_EVERY_STORE
 def test_a_second_run_asks_for_nothing(cloud: Project, s3: Bucket, api: WatchedSandbox, proxy: Proxy) -> None:
     """A stored minute is complete: one request to the store, none to the API."""
     cloud.store(NAME)
@@ -110,6 +107,7 @@ def test_no_client_of_s3_on_a_disk(project: Project) -> None:
     assert run.stderr.splitlines()[-1] == ""
 
 
+@ON_EVERY_STORE
 def test_targets_are_luigi_s(bucket: Store) -> None:
     """Other tasks may read a picture's target as any S3 target of Luigi's."""
     bucket.address(MIDDAY).write("https://images.unsplash.com/photo-a\n")
@@ -168,6 +166,7 @@ def test_an_answer_that_was_lost(bucket: Store, s3: Bucket, proxy: Proxy) -> Non
     assert bucket.metadata(MIDDAY).read()["id"] == "own"
 
 
+@ON_EVERY_STORE
 def test_a_picture_counts_while_its_photo_stands(bucket: Store, s3: Bucket) -> None:
     """Before a picture takes its place the store is asked anew whether its photo is still the minute's."""
     bucket.file_photos({MIDDAY: photo("a")})
@@ -225,6 +224,7 @@ def test_two_hosts_do_not_give_a_photo_twice(
     assert json.loads(s3.read("2026-11-23/1205.json"))["id"] == "BBBBBBBBBBB"
 
 
+@ON_EVERY_STORE
 def test_missing_minutes_are_found_by_listing(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
     """A day with 1,200 pictures and as many thumbnails takes two listings and no request for a minute."""
     start = datetime(2026, 11, 22)
@@ -240,6 +240,7 @@ def test_missing_minutes_are_found_by_listing(bucket: Store, s3: Bucket, proxy: 
     assert [each.partition("?")[0] for each in proxy.asked[1:]] == [f"GET {s3.name}"] * 2
 
 
+@ON_EVERY_STORE
 def test_catch_up_status_verify_and_prune(cloud: Project, s3: Bucket) -> None:
     """The operator's verbs work there: what is missing is stored in processes, counted, checked, repaired, and let go."""
     now = minutes.present_minute()
@@ -289,6 +290,7 @@ def test_show_says_that_it_cannot(cloud: Project) -> None:
     assert re.fullmatch(r".*s3://bucket-\d+/some/where/latest.jpg is no file of a disk.*\n", run.stderr)
 
 
+@ON_EVERY_STORE
 def test_a_store_in_trouble_is_waited_for(cloud: Project, s3: Bucket, proxy: Proxy) -> None:
     """While the store answers 503 for two seconds, and cuts some connections, a run waits; then it stores the minute."""
     until = time.monotonic() + 2

@@ -13,9 +13,10 @@ from pipeline.disk import LITTER_SECONDS, locked
 from pipeline.errors import PhotoReplaced, RootUnusable
 from pipeline.minutes import MINUTE
 from pipeline.storage import Store
-from tests import s3 as s3_server
+from tests import s3 as servers
 
-moto_server, s3, proxy, bucket = s3_server.moto_server, s3_server.s3, s3_server.proxy, s3_server.bucket
+moto, swift, s3_server = servers.moto, servers.swift, servers.s3_server
+proxy, s3, bucket = servers.proxy, servers.s3, servers.bucket
 
 MIDDAY = datetime(2026, 11, 23, 12, 5)
 
