@@ -7,12 +7,12 @@ import contextlib
 import getpass
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.request import urlopen
 
 import pytest
 
@@ -129,7 +129,8 @@ def running_swift(folder: Path, address: str = "127.0.0.1") -> Iterator[S3]:
             running.callback(process.wait, START_SECONDS)
             running.callback(process.terminate)
             processes.append(process)
-        _wait_for(f"{endpoint}/healthcheck", processes, folder / "swift.log")
+        for part, port in ports.items():
+            _wait_for(address if part == "proxy" else "127.0.0.1", port, processes, folder / "swift.log")
         yield S3(endpoint, credentials(ACCESS_KEY, SECRET_KEY))
 
 
@@ -144,10 +145,10 @@ def _skip_without_attributes(folder: Path) -> None:
         probe.unlink()
 
 
-def _wait_for(address: str, processes: list["subprocess.Popen[bytes]"], log: Path) -> None:
+def _wait_for(address: str, port: int, processes: list["subprocess.Popen[bytes]"], log: Path) -> None:
     give_up = time.monotonic() + START_SECONDS
     while True:
-        with contextlib.suppress(OSError), urlopen(address, timeout=START_SECONDS):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), START_SECONDS):
             return
         ended = [process for process in processes if process.poll() is not None]
         assert not ended and time.monotonic() < give_up, f"Swift did not start:\n{log.read_text()}"
