@@ -237,6 +237,25 @@ def test_luigid_is_away(hosts: Hosts, api: PlainSandbox) -> None:
     assert api.asked == []
 
 
+def test_luigid_goes_away(hosts: Hosts, api: PlainSandbox) -> None:
+    """A host whose luigid dies ends with one line more and the same exit code; the next call goes on from there."""
+    project = hosts.of_luigid
+    impatient = hosts.folder / "impatient.cfg"
+    impatient.write_text("[core]\nrpc_retry_wait = 1\n")
+    with running_luigid(project.folder, project.environment, hosts.port):
+        # Luigi reads this setting, and warns that nobody does.
+        host = hosts.start(LUIGI_CONFIG_PATH=str(impatient), PYTHONWARNINGS="ignore")
+        wait_until(lambda: len(pictures_fetched(api)) > 10)
+    _, said = host.communicate(timeout=WAIT_SECONDS)
+    assert host.returncode == 40
+    assert re.search(r"(?m)^python -m pipeline: luigid does not answer any more at \S+$", said), said
+    assert "Traceback" not in said
+    before = hosts.pictures()
+    assert 0 < before < MINUTES
+    with running_luigid(project.folder, project.environment, hosts.port):
+        assert stored_by(hosts.start()) == MINUTES - before
+
+
 def test_ctrl_c_leaves_the_rest_to_the_others(hosts: Hosts, luigid: Luigid, api: PlainSandbox, gate: threading.Event) -> None:
     """A host that is stopped ends after the pictures that it is at; its slices are done by another."""
     api.instead = holds(gate, lambda target: target.startswith("/photo-") and len(pictures_fetched(api)) > 10)
