@@ -155,15 +155,15 @@ def test_an_answer_that_was_lost(bucket: Store, s3: Bucket, proxy: Proxy) -> Non
     def lose(handler: Handler) -> bool:
         if handler.command == "PUT":
             proxy.fault = lambda handler: False
-            other = Store(s3.root)
-            other.files.replace({"2026-11-23/1205.json": json.dumps(photo("own")).encode() + b"\n"}, lambda names: names)
+            s3.put("quota", b"own")
             return handler.cut()
         return False
 
     proxy.fault = lose
-    bucket.file_photos({MIDDAY: photo("own")})
-    assert bucket.files.replace({}, lambda names: names) == 0
-    assert bucket.metadata(MIDDAY).read()["id"] == "own"
+    assert (
+        bucket.files.replace({"quota": b"own"}, lambda names: [name for name in names if bucket.files.size(name) is None]) == 1
+    )
+    assert proxy.count("PUT") == 2
 
 
 @ON_EVERY_STORE
@@ -236,6 +236,7 @@ def test_missing_minutes_are_found_by_listing(bucket: Store, s3: Bucket, proxy: 
     assert missing == [start + number * MINUTE for number in range(1200, 1440)]
     assert proxy.asked[0] == f"GET {s3.name}/some/where/pruned-before"
     assert [each.partition("?")[0] for each in proxy.asked[1:]] == [f"GET {s3.name}"] * 2
+    assert all("delimiter=%2F" in each for each in proxy.asked[1:])
 
 
 @ON_EVERY_STORE
