@@ -32,11 +32,13 @@ from luigi.contrib.s3 import S3Client, S3Target
 from pipeline.disk import failing_clearly
 from pipeline.errors import BadSettings, PhotoReplaced, RootUnusable, StorageFailed
 
-THREADS = 16
+# As many requests at once do not use up botocore's allowance of tries while a store is away.
+THREADS = 10
 CONNECT_SECONDS = 10
 READ_SECONDS = 20
 # botocore's waits between them are drawn from 0 to 1, 2, 4, 8, 16, 20, 20, … seconds: together some 65.
 ATTEMPTS = 11
+BODY_TRIES = 3
 TRIES = 20
 MOST_REMOVED_AT_ONCE = 1000
 REMEMBERED_SECONDS = 10
@@ -104,7 +106,7 @@ class Bucket:
             raise BadSettings(f"[storage] root is {root}: it names no bucket, as s3://bucket/prefix does")
         self._clients: dict[int, S3Client] = {}
         self._remembered: dict[str, tuple[float, _Object]] = {}
-        self._takes_conditions = True
+        self._unconditional: set[str] = set()
 
     @property
     def target_options(self) -> Mapping[str, Any]:
@@ -141,7 +143,9 @@ class Bucket:
         found = self._list(folder, "/", after)
         if seen := _seen.get():
             seen.listed[folder] = after
-            seen.objects |= {f"{folder}/{name}": each for name, each in found.items()}
+            # What was found before is what was decided on.
+            for name, each in found.items():
+                seen.objects.setdefault(f"{folder}/{name}", each)
         return _sizes(found)
 
     def listing_below(self, folder: str) -> Mapping[str, int]:
@@ -274,7 +278,7 @@ class Bucket:
 
     def _conditions(self, name: str) -> dict[str, str]:
         """Return the condition of a put or a removal: that the object is the one that was found, or as absent."""
-        found = seen.find(name) if self._takes_conditions and (seen := _seen.get()) else _UNKNOWN
+        found = seen.find(name) if (seen := _seen.get()) else _UNKNOWN
         if found is _UNKNOWN:
             return {}
         return {"IfMatch": found.etag} if found else {"IfNoneMatch": "*"}
@@ -289,22 +293,22 @@ class Bucket:
                 raise
             return _Object(head["ETag"], head["ContentLength"], None, head["Metadata"].get("minute", ""))
 
-    def _get(self, name: str) -> _Object | None:
+    def _get(self, name: str, tries: int = BODY_TRIES) -> _Object | None:
+        """Return the object with its content. botocore tries again what has no answer, but not what is cut within its body."""
         with _failing_clearly(self.path(name)):
-            for tries_left in reversed(range(ATTEMPTS)):
-                try:
-                    answer = self._client.get_object(**self._place(name))
-                    content = answer["Body"].read()
-                    return _Object(answer["ETag"], len(content), content)
-                except (HTTPClientError, IncompleteReadError):
-                    # botocore tries again what has no answer, but not one that is cut within its body.
-                    if not tries_left:
-                        raise
-                except ClientError as error:
-                    if _code(error) in _ABSENT:
-                        return None
+            try:
+                answer = self._client.get_object(**self._place(name))
+            except ClientError as error:
+                if _code(error) in _ABSENT:
+                    return None
+                raise
+            try:
+                content = answer["Body"].read()
+            except (HTTPClientError, IncompleteReadError):
+                if tries == 1:
                     raise
-        raise AssertionError
+                return self._get(name, tries - 1)
+            return _Object(answer["ETag"], len(content), content)
 
     def _list(self, folder: str, delimiter: str, after: str = "") -> dict[str, _Object]:
         """Return the objects of the folder that come after a name, and the folders in it, whose names end in a slash."""
@@ -354,15 +358,16 @@ class Bucket:
         """Return the answer about an object; nothing if a condition does not hold."""
         ask, place = getattr(self._client, what), self._place(name)
         with _failing_clearly(self.path(name)):
-            try:
-                return ask(**place, **conditions, **options)
-            except ClientError as error:
-                if conditions and _code(error) == "NotImplemented":
-                    self._takes_conditions = False
-                    return ask(**place, **options)
-                if conditions and _code(error) in _OVERTAKEN:
-                    return None
-                raise
+            if conditions and what not in self._unconditional:
+                try:
+                    return ask(**place, **conditions, **options)
+                except ClientError as error:
+                    if _code(error) in _OVERTAKEN:
+                        return None
+                    if _code(error) != "NotImplemented":
+                        raise
+                    self._unconditional.add(what)
+            return ask(**place, **options)
 
     def _remove_at_once(self, names: Sequence[str]) -> None:
         with _failing_clearly(self._root):

@@ -155,15 +155,15 @@ def test_an_answer_that_was_lost(bucket: Store, s3: Bucket, proxy: Proxy) -> Non
     def lose(handler: Handler) -> bool:
         if handler.command == "PUT":
             proxy.fault = lambda handler: False
-            other = Store(s3.root)
-            other.files.replace({"2026-11-23/1205.json": json.dumps(photo("own")).encode() + b"\n"}, lambda names: names)
+            s3.put("quota", b"own")
             return handler.cut()
         return False
 
     proxy.fault = lose
-    bucket.file_photos({MIDDAY: photo("own")})
-    assert bucket.files.replace({}, lambda names: names) == 0
-    assert bucket.metadata(MIDDAY).read()["id"] == "own"
+    assert (
+        bucket.files.replace({"quota": b"own"}, lambda names: [name for name in names if bucket.files.size(name) is None]) == 1
+    )
+    assert proxy.count("PUT") == 2
 
 
 @ON_EVERY_STORE
@@ -226,18 +226,17 @@ def test_two_hosts_do_not_give_a_photo_twice(
 
 @ON_EVERY_STORE
 def test_missing_minutes_are_found_by_listing(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
-    """A day with 1,200 pictures and as many thumbnails takes two listings and no request for a minute."""
+    """A day with 1,200 pictures and its thumbnails takes two listings and no request for a minute."""
     start = datetime(2026, 11, 22)
     there = [start + number * MINUTE for number in range(1200)]
-    contents = {f"{each:%Y-%m-%d/%H%M}.jpg": b"x" for each in there} | {
-        f"{each:%Y-%m-%d/thumb/%H%M}.jpg": b"x" for each in there
-    }
-    bucket.files.replace(contents, lambda names: names)
+    for folder, minutes_in_it in (("", there), ("thumb/", there[:9])):
+        bucket.files.replace({f"{each:%Y-%m-%d}/{folder}{each:%H%M}.jpg": b"x" for each in minutes_in_it}, lambda names: names)
     proxy.asked.clear()
     missing = bucket.missing_minutes(start, start + timedelta(days=1))
     assert missing == [start + number * MINUTE for number in range(1200, 1440)]
     assert proxy.asked[0] == f"GET {s3.name}/some/where/pruned-before"
     assert [each.partition("?")[0] for each in proxy.asked[1:]] == [f"GET {s3.name}"] * 2
+    assert all("delimiter=%2F" in each for each in proxy.asked[1:])
 
 
 @ON_EVERY_STORE
@@ -355,6 +354,27 @@ def test_refused_credentials_end_the_run(cloud: Project, proxy: Proxy, code: str
     assert run.returncode == 30
     assert says in run.stderr
     assert run.stderr.count("started") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("s3_server", ["swift"], indirect=True)
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_wrong_credentials(cloud: Project, name: str) -> None:
+    """A store that looks at the credentials refuses wrong ones: the run ends at once with one line that does not show them."""
+    run = cloud.store(NAME, **{name: "wrong:wrong"})
+    assert run.returncode == 35
+    assert len(run.stderr.splitlines()) == 1
+    assert "access is denied" in run.stderr
+    assert "wrong" not in run.stderr
+
+
+def test_the_endpoint_of_luigi_cfg(cloud: Project, proxy: Proxy) -> None:
+    """The store's address may stand in Luigi's own section [s3]."""
+    path = cloud.folder / "luigi.cfg"
+    path.write_text(f"{path.read_text()}\n[s3]\nendpoint_url = {proxy.endpoint}\n")
+    del cloud.environment["AWS_ENDPOINT_URL"]
+    assert cloud.run("pipeline", "status").stdout.startswith("newest picture  none\n")
+    assert proxy.asked
 
 
 def test_without_boto3(cloud: Project) -> None:
