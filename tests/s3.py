@@ -194,6 +194,7 @@ def bucket(s3: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return a store in the bucket, behind the proxy."""
     for name, value in {**s3.environment, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials of the test before
     return Store(s3.root)
 
 
