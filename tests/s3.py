@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from pipeline.storage import Store
@@ -102,6 +103,8 @@ class Bucket:
             aws_access_key_id=server.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=server.environment["AWS_SECRET_ACCESS_KEY"],
             region_name=server.environment["AWS_DEFAULT_REGION"],
+            # Swift may want some more moments after it says that it is there.
+            config=Config(retries={"mode": "standard", "total_max_attempts": 11}),
         )
         self.client.create_bucket(Bucket=self.name)
 
