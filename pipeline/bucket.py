@@ -349,6 +349,8 @@ class Bucket:
             Metadata={"minute": minute} if minute else {},
         )
         if answer:
+            if "ETag" not in answer:  # an answer to something else, from what stands in front of a store in trouble
+                raise StorageFailed(f"{self.path(name)}: the store's answer to a put has no ETag")
             return _Object(answer["ETag"], len(content), content)
         # The answer to a put that was made may have been lost, and its next try have met its own object.
         found = self._get(name)

@@ -395,6 +395,21 @@ def test_errors_are_named(bucket: Store, proxy: Proxy) -> None:
         bucket.write("quota", b"x")
 
 
+def test_an_answer_without_an_etag_is_no_answer_to_a_put(bucket: Store, proxy: Proxy) -> None:
+    """A success that does not name what was put may be of another request: the put fails as one that may be tried again."""
+
+    def bare_success(handler: Handler) -> bool:
+        if handler.command == "PUT":
+            handler.send_response_only(200)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+        return handler.command == "PUT"
+
+    proxy.fault = bare_success
+    with pytest.raises(StorageFailed, match="no ETag"):
+        bucket.write("index.html", b"a page")
+
+
 def test_a_store_without_conditions(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
     """A store that refuses conditions is asked once and then without them; the first answer still wins, one after the other."""
 
