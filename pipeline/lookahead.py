@@ -16,9 +16,10 @@ def fill_minutes(minute: datetime, store: Store, settings: Settings) -> None:
 
     def choose() -> tuple[bool, dict[datetime, unsplash.Photo]]:
         given = store.given_photos([photo["id"] for photo in photos], minute, settings.no_repeat_days)
-        wanting = islice(
-            store.open_minutes(minutes.minutes_of_same_topic(minute, settings.topics)), settings.photos_per_request
-        )
+        most = settings.photos_per_request
+        wanting = list(islice(store.open_minutes(minutes.minutes_of_same_topic(minute, settings.topics)), most))
+        if minute not in wanting:  # another run has filed its photo meanwhile: no more than a look-ahead's minutes get one
+            wanting = wanting[: most - 1]
         fresh = [photo for photo in photos if photo["id"] not in given]
         chosen = dict(zip(wanting, fresh or photos, strict=False))
         store.note_given({each: photo["id"] for each, photo in chosen.items()})
