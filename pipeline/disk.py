@@ -99,7 +99,7 @@ class Disk:
         return _Sizes(top, names)
 
     def exclusively(self, folder: str, work: Callable[[], Result]) -> Result:
-        with locked(self.local_path(folder)):
+        with locked(self.path(folder)):
             return work()
 
     def replace(self, contents: Mapping[str, bytes], which: Callable[[Collection[str]], Collection[str]]) -> int:
@@ -126,7 +126,7 @@ class Disk:
     def show(self, source: str, target: str, moment: datetime) -> None:
         """The target's file time says which moment it shows."""
         path, shown = self.path(target), moment.replace(tzinfo=timezone.utc).timestamp()
-        with locked(self.local_path(target).parent):
+        with locked(os.path.dirname(path)):
             if not os.path.exists(path) or os.stat(path).st_mtime <= shown:
                 with self._temporary_file() as file:
                     _link_or_copy(self.path(source), file.name)
@@ -152,7 +152,7 @@ class Disk:
 
     def _take_places(self, files: dict[str, IO[bytes]], which: Callable[[Collection[str]], Collection[str]]) -> int:
         """Flush the files to the disk, give those their names, all of one folder, that may have them, and count these."""
-        folder = self.local_path(next(iter(files))).parent
+        folder = os.path.dirname(self.path(next(iter(files))))
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
@@ -171,7 +171,7 @@ class Disk:
         path = f"{folder}/{os.urandom(8).hex()}"
         with failing_clearly():
             if not self._is_swept:
-                _make_folder(Path(folder))
+                _make_folder(folder)
                 _sweep(folder)
                 self._is_swept = True
             try:
@@ -225,7 +225,7 @@ def failing_clearly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: str) -> Iterator[None]:
     """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
     with failing_clearly():
         _make_folder(folder)
@@ -241,16 +241,17 @@ def locked(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: str) -> None:
     """Make the folder and those above it that are not there, so that they survive a power cut."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
+    if not os.path.isdir(folder):
+        above = os.path.dirname(folder) or "."
+        _make_folder(above)
         with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-        _flush_folder(folder.parent)
+            os.mkdir(folder)
+        _flush_folder(above)
 
 
-def _flush_folder(folder: Path) -> None:
+def _flush_folder(folder: str) -> None:
     """Make a rename in the folder survive a power cut. Windows has no way to ask for it."""
     if os.name != "nt":
         descriptor = os.open(folder, os.O_RDONLY)

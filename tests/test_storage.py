@@ -123,13 +123,13 @@ def test_the_lock_keeps_two_runs_apart(disk: Store) -> None:
     entered, leave, order = threading.Event(), threading.Event(), []
 
     def hold() -> None:
-        with locked(disk.files.local_path("")):
+        with locked(disk.files.path("")):
             entered.set()
             leave.wait(5)
             order.append("first")
 
     def follow() -> None:
-        with locked(disk.files.local_path("")):
+        with locked(disk.files.path("")):
             order.append("second")
 
     threads = [threading.Thread(target=hold), threading.Thread(target=follow)]
