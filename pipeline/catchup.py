@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from luigi.task_register import Register
 from luigi.worker import DequeQueue, Worker
 
 from pipeline import gallery, log, minutes, quota, settings
-from pipeline.errors import EndsRun, PipelineError, QuotaExceeded
+from pipeline.errors import EndsRun, PipelineError, QuotaExceeded, SliceKilled
 from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
 from pipeline.tasks import StoreImage
@@ -195,6 +196,8 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
             for future in as_completed(running):
                 progress.add(future.result())
             raise
+        except BrokenProcessPool:
+            raise SliceKilled("a process was killed, most often for want of memory: fewer --workers need less") from None
     return end
 
 
