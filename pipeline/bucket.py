@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ _CONTENT_TYPES = {".jpg": "image/jpeg", ".json": "application/json", ".html": "t
 _PLAIN_TEXT = "text/plain; charset=utf-8"
 # A bare 400 is no word of S3: nginx answers so what follows a put that it refused before its body came.
 _MAY_PASS = ("400", "BadDigest", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests")
+# botocore's errors name the endpoint as it was given.
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
 _ABSENT = ("404", "NoSuchKey")
 _OVERTAKEN = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed", *_ABSENT)
 _REASONS = {
@@ -412,10 +415,10 @@ def _failing_clearly(address: str) -> Iterator[None]:
     try:
         yield
     except (NoConnection, HTTPClientError, IncompleteReadError) as error:
-        raise StorageFailed(f"{address}: {error}") from error
+        raise StorageFailed(f"{address}: {_CREDENTIALS.sub('//', str(error))}") from error
     except ClientError as error:
         code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         kind = StorageFailed if status >= 500 or status in (408, 425, 429) or code in _MAY_PASS else RootUnusable
         raise kind(f"{address}: {_REASONS.get(code, f'the store answered {code or status}')}") from error
     except (BotoCoreError, ValueError) as error:
-        raise RootUnusable(f"{address}: {error}") from error
+        raise RootUnusable(f"{address}: {_CREDENTIALS.sub('//', str(error))}") from error

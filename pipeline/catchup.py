@@ -6,6 +6,7 @@ try in the next round, among other slices; neighbours that are stored are not tr
 """
 
 import argparse
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -16,7 +17,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -26,7 +28,7 @@ from luigi.task_register import Register
 from luigi.worker import DequeQueue, Worker
 
 from pipeline import gallery, log, minutes, quota, settings
-from pipeline.errors import EndsRun, PipelineError, QuotaExceeded
+from pipeline.errors import EndsRun, PipelineError, QuotaExceeded, SliceKilled
 from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
 from pipeline.tasks import StoreImage
@@ -36,6 +38,9 @@ LEFT_ALONE = 5 * MINUTE
 SECONDS_BETWEEN_LINES = 5
 STOPPED = 130
 TASK_FAILED = 30
+
+# Windows has neither SIGUSR1 nor a way to have signals wait.
+_SIGNALS = {signal.SIGINT, signal.SIGUSR1} if hasattr(signal, "SIGUSR1") else set()
 
 _SPAN_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -90,8 +95,8 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
     store = settings.store()
     with gallery.pages_waiting():
         tried = list(work.minutes[:1] if work.asks else work.minutes)
-        _build(tried)
-        if work.asks and not ends:
+        goes_on = _build(tried)
+        if work.asks and goes_on and not ends:
             # The first minute's answer has given the others their photos: those it had none for wait for the next round.
             others = store.filed(work.minutes[1:])
             _build(others)
@@ -99,7 +104,9 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
     luigi.Task.remove_event_handler(luigi.Event.FAILURE, note)
     Register.clear_instance_cache()  # Luigi would keep every task of every slice
     failed = sorted(set(tried).difference(store.stored(tried)))
-    return Outcome(len(tried) - len(failed), {minute: store.reason(minute) for minute in failed}, next(iter(ends), None))
+    # Those without a reason were not tried before the slice was ended.
+    reasons = {minute: reason for minute in failed if (reason := store.reason(minute))}
+    return Outcome(len(tried) - len(failed), reasons, next(iter(ends), None))
 
 
 def add_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datetime]) -> None:
@@ -135,15 +142,15 @@ def run(options: argparse.Namespace) -> int:
         progress.close("stopped")
         return STOPPED
     finally:
-        if progress.stored:
-            _write_pages(store, chosen)
+        _write_pages(store, chosen)
     progress.close(str(end) if end else "done")
     return 0 if progress.stored == len(missing) else TASK_FAILED
 
 
-def _write_pages(store: Store, stored: Sequence[datetime]) -> None:
+def _write_pages(store: Store, tried: Sequence[datetime]) -> None:
     try:
-        gallery.write_pages(store, stored)
+        if stored := store.stored(tried):
+            gallery.write_pages(store, stored)
     except PipelineError as error:
         print(f"the pages could not be written: {error}", file=sys.stderr)
 
@@ -174,7 +181,9 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
                 while queue and len(running) < processes:
                     work = queue.popleft()
                     # What still waits for an answer of the API comes before the download events.
-                    running.add(pool.submit(store_slice, work, reserved + sum(later.asks for later in queue)))
+                    reserve = reserved + sum(later.asks for later in queue)
+                    with _signals_waiting():  # a process that is being made cannot take one yet
+                        running.add(pool.submit(store_slice, work, reserve))
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for outcome in (future.result() for future in done):
                     progress.add(outcome)
@@ -184,7 +193,11 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
                         queue = deque(work for work in queue if not work.asks and isinstance(end, QuotaExceeded))
         except KeyboardInterrupt:
             end_slices()
+            for future in as_completed(running):
+                progress.add(future.result())
             raise
+        except BrokenProcessPool:
+            raise SliceKilled("a process was killed, most often for want of memory: fewer --workers need less") from None
     return end
 
 
@@ -207,20 +220,39 @@ class _OneTry:
         options = {"keep_alive": False, "ping_interval": threading.TIMEOUT_MAX}
         worker = Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, **options)
         worker._task_result_queue = _Results()  # type: ignore[assignment]
+        if _SIGNALS:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # from here on the worker takes SIGUSR1
+        self.worker = worker
         return worker
 
 
-def _build(tried: Sequence[datetime]) -> None:
-    if tried:
+def _build(tried: Sequence[datetime]) -> bool:
+    """Run the minutes' tasks, a try each; return whether nothing told the worker to take no more of them."""
+    if not tried:
+        return True
+    made = _OneTry()
+    with _signals_waiting():
         tasks = [StoreImage(timestamp=minute) for minute in tried]
-        luigi.build(tasks, worker_scheduler_factory=_OneTry(), local_scheduler=True, workers=1)
+        luigi.build(tasks, worker_scheduler_factory=made, local_scheduler=True, workers=1)
+    return not made.worker._stop_requesting_work
+
+
+@contextlib.contextmanager
+def _signals_waiting() -> Iterator[None]:
+    """Have the signals that end slices wait, here and in the processes that are made meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS) if _SIGNALS else ()
+    try:
+        yield
+    finally:
+        if _SIGNALS:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def begin_process() -> None:
     """Leave Ctrl-C to the parent, which ends the slices; and end with the parent, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if _SIGNALS:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until there is a worker to take them
     parent_process = multiprocessing.parent_process()
 
     def follow() -> None:

@@ -56,6 +56,10 @@ class LuigidAway(EndsRun):
     """luigid, by which hosts share a catch-up, does not answer."""
 
 
+class SliceKilled(EndsRun):
+    """A process of the catch-up did not live to its end."""
+
+
 class Unavailable(MayPass):
     """No answer came, or one that says that the service is in trouble."""
 

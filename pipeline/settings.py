@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Sequence
+from typing import TypeVar
 
 import luigi
 from luigi.parameter import ParameterException
@@ -11,6 +12,8 @@ from pipeline import log
 from pipeline import unsplash as api
 from pipeline.errors import BadSettings
 from pipeline.storage import Store
+
+Section = TypeVar("Section", bound=luigi.Config)
 
 ALLOWED: dict[str, range | tuple[str, ...]] = {
     "orientation": ("", "landscape", "portrait", "squarish"),
@@ -58,10 +61,7 @@ class storage(luigi.Config):
 @functools.cache
 def unsplash_settings() -> unsplash:
     """Return the section [unsplash], checked; BadSettings names the knob and what it may be."""
-    try:
-        section = unsplash()
-    except (ValueError, ParameterException) as error:
-        raise BadSettings(f"[unsplash]: {str(error).rpartition(': ')[2]}: {error.__cause__}") from None
+    section = _read(unsplash)
     if not section.topics:
         raise BadSettings("[unsplash] topics is empty: name at least one, such as nature")
     if not 0 < section.answer_seconds <= 3600:
@@ -77,9 +77,21 @@ def unsplash_settings() -> unsplash:
     return section
 
 
+def storage_settings() -> storage:
+    """Return the section [storage]; BadSettings if it cannot be read."""
+    return _read(storage)
+
+
+def _read(section: type[Section]) -> Section:
+    try:
+        return section()
+    except (ValueError, ParameterException) as error:
+        raise BadSettings(f"[{section.__name__}]: {str(error).rpartition(': ')[2]}: {error.__cause__}") from None
+
+
 @functools.cache
 def store() -> Store:
     """Return the files under ROOT; samples of the sandbox have a ROOT of their own below it and never pass for photos."""
     log.set_up()  # what is wrong with ROOT may be found before any event of a task
-    root = os.path.expanduser(storage().root)
+    root = os.path.expanduser(storage_settings().root)
     return Store(f"{root.rstrip('/')}/demo" if api.is_demo() else root)

@@ -375,7 +375,7 @@ class Address(StoredFile):
 
 
 def _files(root: str) -> Files:
-    if not root.startswith("s3://"):
+    if not root.startswith("s3:"):  # one slash short is no folder
         return Disk(root)
     try:
         from pipeline.bucket import Bucket

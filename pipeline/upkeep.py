@@ -164,7 +164,7 @@ def prune(options: argparse.Namespace) -> int:
 
 
 def _first_kept_day() -> date | None:
-    keep_days = settings.storage().keep_days
+    keep_days = settings.storage_settings().keep_days
     if keep_days is None:
         return None
     if not 0 <= keep_days <= MOST_DAYS:

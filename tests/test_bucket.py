@@ -325,19 +325,23 @@ def test_an_answer_cut_in_its_body_is_asked_for_again(bucket: Store, s3: Bucket,
     [
         ({}, "s3://no-such-bucket/x", "there is no such bucket"),
         ({}, "s3:///x", "names no bucket"),
+        ({}, "s3:/x", "names no bucket"),
+        ({"UNSPLASH_API_KEY": "DEMO_KEY"}, "s3://", "names no bucket"),
+        ({"AWS_ENDPOINT_URL": "http://joe:hunter2@"}, "", "Invalid endpoint"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}, "", "credentials"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
     cloud: Project, api: WatchedSandbox, environment: dict[str, str], root: str, says: str
 ) -> None:
-    """No bucket, no address, no credentials: the run ends at once, one line says why, and no request is spent."""
+    """No bucket, no address, no credentials: the run ends at once, one line says why, shows none, and no request is spent."""
     if root:
         cloud.configure(root=root)
     run = cloud.store(NAME, **environment, HOME=str(cloud.folder))
     assert run.returncode == 35
     assert len(run.stderr.splitlines()) == 1, run.stderr
     assert says in run.stderr
+    assert "hunter2" not in run.stderr
     assert api.asked == []
 
 

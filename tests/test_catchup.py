@@ -1,6 +1,7 @@
 """Catching up: what is missing is found, cut into slices, and stored."""
 
 import json
+import os
 import re
 import signal
 import threading
@@ -142,9 +143,9 @@ def test_a_used_up_quota_stops_the_asking(project: Project, api: WatchedSandbox)
 
 
 def test_ctrl_c_stops_cleanly(project: Project, api: WatchedSandbox) -> None:
-    """Ctrl-C ends the call soon, with whole minutes, and the next call goes on from there."""
+    """Ctrl-C ends the call after the pictures that it is at, counted and shown, and the next call goes on from there."""
     begun = threading.Event()
-    api.instead = lambda target: begun.set() if len(api.requests("/photo-")) == 20 else None
+    api.instead = lambda target: begun.set() if target.startswith("/photo-") else None
     command = ("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0300", "--workers", "2")
     process = project.start(*command)
     assert begun.wait(60)
@@ -152,10 +153,38 @@ def test_ctrl_c_stops_cleanly(project: Project, api: WatchedSandbox) -> None:
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in shown
-    assert re.search(r"stopped: \d+ of 180 missing stored", shown)
-    assert 0 < len(pictures(project)) < 180
+    stored = pictures(project)
+    assert 0 < len(stored) < 30  # less than the slices it was at
+    assert f"stopped: {len(stored)} of 180 missing stored" in shown
+    assert "0 failed" in shown
+    newest = project.root / stored[-1].replace("T", "/")
+    assert (project.root / "latest.jpg").read_bytes() == newest.with_suffix(".jpg").read_bytes()
+    assert f'href="{stored[-1][-4:]}.jpg"' in (project.root / "2026-11-20" / "index.html").read_text()
     assert project.run(*command).returncode == 0
     assert pictures(project) == expected(START, 180)
+
+
+def test_a_killed_process_is_said_in_one_line(project: Project, api: WatchedSandbox) -> None:
+    """If the system kills one of its processes the call says so and ends; what is stored by then is shown."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(target: str) -> None:
+        if len(api.requests("/photo-")) > 5:
+            begun.set()
+            gate.wait(60)
+
+    api.instead = hold
+    process = project.start("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0300", "--workers", "1")
+    assert begun.wait(60)
+    child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+    os.kill(int(child), signal.SIGKILL)
+    gate.set()
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 30
+    assert "Traceback" not in shown
+    assert "a process was killed" in shown
+    newest = project.root / pictures(project)[-1].replace("T", "/")
+    assert (project.root / "latest.jpg").read_bytes() == newest.with_suffix(".jpg").read_bytes()
 
 
 @pytest.mark.parametrize("arguments", [["--since", "1 day"], ["--start", "2026-11-20"], ["--limit", "many"]])

@@ -59,6 +59,16 @@ def test_an_unknown_value_is_refused(project: Project, api: WatchedSandbox, knob
     assert api.asked == []
 
 
+@pytest.mark.parametrize("setting", [{"keep_days": "many"}, {"root": "100%"}])
+def test_a_section_that_cannot_be_read(project: Project, setting: dict[str, str]) -> None:
+    """What cannot be read in [storage] is said in one line that names the setting."""
+    project.configure(**setting)
+    run = project.run("pipeline", "status")
+    assert run.returncode == 30
+    assert len(run.stderr.splitlines()) == 1
+    assert f"[storage]: Error when parsing the default value of '{next(iter(setting))}'" in run.stderr
+
+
 def test_topics_are_words_between_commas() -> None:
     """Blanks, quotes, brackets and repeats are no part of a topic."""
     assert settings.TopicsParameter().parse(' ["still life", art,, art ] ') == ("still life", "art")
