@@ -55,7 +55,8 @@ def test_a_minute_is_stored(cloud: Project, s3: Bucket, api: WatchedSandbox) -> 
         "index.html": "text/html; charset=utf-8",
         "2026-11-23/index.html": "text/html; charset=utf-8",
     }
-    assert len(run.stderr.splitlines()) == 6
+    # An answer of one photo may be one of Unsplash+, and the first try fail: one line each, and no traceback, all the same.
+    assert all(re.fullmatch(rf"\S+Z \w+ {NAME} (started|failed: .+|done in .+ s)", line) for line in run.stderr.splitlines())
     assert not any(secret in run.stderr for secret in SECRETS)
 
 
