@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NoReturn
 
-from pipeline import catchup, minutes, sandbox, settings, status, upkeep
+from pipeline import catchup, hosts, minutes, sandbox, settings, status, upkeep
 from pipeline.catchup import TASK_FAILED
 from pipeline.errors import BadTimestamp, LuigidAway, PipelineError
 
@@ -41,6 +41,11 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
+def catch_up(options: argparse.Namespace) -> int:
+    """Store what is missing, here alone or together with other hosts."""
+    return catchup.run(options, hosts.store_all if options.shared else catchup.store_all)
+
+
 def serve(options: argparse.Namespace) -> int:
     """Serve the stand-in API and its pictures until Ctrl-C."""
     with sandbox.server(options.port) as server:
@@ -69,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb.add_argument("--timestamp", type=minute, help="open this minute's, as 2026-11-23T1205")
     verb.set_defaults(run=show)
 
-    verb = verbs.add_parser("catch-up", help="store the minutes that are missing", description=catchup.run.__doc__)
+    verb = verbs.add_parser("catch-up", help="store the minutes that are missing", description=catch_up.__doc__)
     catchup.add_arguments(verb, minute)
-    verb.set_defaults(run=catchup.run)
+    verb.set_defaults(run=catch_up)
 
     verb = verbs.add_parser("status", help="say how things are", description=status.run.__doc__)
     status.add_arguments(verb)

@@ -288,23 +288,15 @@ class Bucket:
 
     def _head(self, name: str) -> _Object | None:
         with _failing_clearly(self.path(name)):
-            try:
-                head = self._client.head_object(**self._place(name))
-            except ClientError as error:
-                if _code(error) in _ABSENT:
-                    return None
-                raise
+            if not (head := self._found("head_object", name)):
+                return None
             return _Object(head["ETag"], head["ContentLength"], None, head["Metadata"].get("minute", ""))
 
     def _get(self, name: str, tries: int = BODY_TRIES) -> _Object | None:
         """Return the object with its content. botocore tries again what has no answer, but not what is cut within its body."""
         with _failing_clearly(self.path(name)):
-            try:
-                answer = self._client.get_object(**self._place(name))
-            except ClientError as error:
-                if _code(error) in _ABSENT:
-                    return None
-                raise
+            if not (answer := self._found("get_object", name)):
+                return None
             try:
                 content = answer["Body"].read()
             except (HTTPClientError, IncompleteReadError):
@@ -312,6 +304,15 @@ class Bucket:
                     raise
                 return self._get(name, tries - 1)
             return _Object(answer["ETag"], len(content), content)
+
+    def _found(self, what: str, name: str) -> Any:
+        """Return the answer about an object; nothing if there is none."""
+        try:
+            return getattr(self._client, what)(**self._place(name))
+        except ClientError as error:
+            if _code(error) in _ABSENT:
+                return None
+            raise
 
     def _list(self, folder: str, delimiter: str, after: str = "") -> dict[str, _Object]:
         """Return the objects of the folder that come after a name, and the folders in it, whose names end in a slash."""

@@ -121,8 +121,8 @@ def add_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datet
     )
 
 
-def run(options: argparse.Namespace) -> int:
-    """Store what is missing; return 0 only if nothing is missing any more."""
+def run(options: argparse.Namespace, store_all: "StoreAll") -> int:
+    """Store what is missing, all of it by `store_all`; return 0 only if nothing is missing any more."""
     log.set_up()
     log.logger.setLevel("WARNING")
     store, now = settings.store(), minutes.present_minute()
@@ -132,12 +132,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = missing[-options.limit :] if options.limit else missing
     progress = Progress(len(chosen), store)
     try:
-        if options.shared:
-            from pipeline import hosts  # stands on this module
-
-            end = hosts.store_all(chosen, store, options.workers, progress)
-        else:
-            end = _store_all(chosen, store, options.workers, progress)
+        end = store_all(chosen, store, options.workers, progress)
     except KeyboardInterrupt:
         progress.close("stopped")
         return STOPPED
@@ -155,7 +150,7 @@ def _write_pages(store: Store, tried: Sequence[datetime]) -> None:
         print(f"the pages could not be written: {error}", file=sys.stderr)
 
 
-def _store_all(missing: Sequence[datetime], store: Store, workers: int, progress: "Progress") -> EndsRun | None:
+def store_all(missing: Sequence[datetime], store: Store, workers: int, progress: "Progress") -> EndsRun | None:
     """Store the minutes, round after round, while a round stores anything; return what ended it before its time, if so."""
     wanted = settings.unsplash_settings()
     end: EndsRun | None = None
@@ -265,7 +260,7 @@ def begin_process() -> None:
 
 def end_slices() -> None:
     """Have every slice end after the picture that it is at, by Luigi's own signal for it."""
-    if hasattr(signal, "SIGUSR1"):
+    if _SIGNALS:
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, signal.SIGUSR1)
 
@@ -313,6 +308,9 @@ class Progress:
         reading = quota.reading_of_this_hour(self._store)
         left = f"{reading.remaining} of {reading.limit} requests left" if reading else "quota not known"
         return f"{len(self.failures)} failed, {left}"
+
+
+StoreAll = Callable[[Sequence[datetime], Store, int, Progress], EndsRun | None]
 
 
 def _span(text: str) -> timedelta:

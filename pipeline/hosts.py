@@ -62,7 +62,6 @@ class Slice(luigi.Task):
     def run(self) -> None:
         """Store what is missing now, a try each and one request of the API at most; what stays missing fails the slice."""
         catchup.begin_process()
-        settings.store.cache_clear()  # connections are not shared with the process that this one was forked from
         wanted, store = settings.unsplash_settings(), settings.store()
         for part in catchup.slices(self._missing(), store, wanted.topics, wanted.photos_per_request):
             if end := catchup.store_slice(part, self.requests_reserved).end:

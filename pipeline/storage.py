@@ -185,16 +185,9 @@ class Store:
 
     def complete(self, asked: Iterable[datetime]) -> list[datetime]:
         """Return those of the minutes that have a picture, or had one before it was let go."""
-        pruned_before = self.pruned_before()
-        days: dict[date, set[str]] = {}
-        complete = []
-        for minute in asked:
-            day = minute.date()
-            if day not in days:
-                days[day] = self.stored_names(day)
-            if minute < pruned_before or _NAMES[minute.hour * 60 + minute.minute] in days[day]:
-                complete.append(minute)
-        return complete
+        minutes, pruned_before = list(asked), self.pruned_before()
+        stored = set(self.stored(minutes))
+        return [minute for minute in minutes if minute < pruned_before or minute in stored]
 
     def days(self) -> list[date]:
         """Return the days that have a folder, in order."""
@@ -249,10 +242,6 @@ class Store:
                     sizes = self.files.listing(day.isoformat(), after=name)
                 if not (sizes.get(f"{name}.jpg") or (sizes.get(f"{name}.json") and self.metadata(minute).exists())):
                     yield minute
-
-    def is_open(self, minute: datetime) -> bool:
-        """Tell whether the minute still wants a photo."""
-        return any(self.open_minutes([minute]))
 
     def file_photos(self, photos: Mapping[datetime, Any]) -> None:
         """File each photo under its minute, unless the minute has one by now: the first answer wins."""

@@ -32,6 +32,18 @@ def stored(bucket: Bucket) -> list[str]:
     return sorted(f"{name[:10]}T{name[11:15]}" for name in bucket.files() if re.fullmatch(r"[\d-]+/\d{4}\.jpg", name))
 
 
+def before_the_first_put(proxy: Proxy, happens: Callable[[], object]) -> None:
+    """Have this happen when a run has looked, and is about to put."""
+
+    def overtake(handler: Handler) -> bool:
+        if handler.command == "PUT":
+            proxy.fault = lambda handler: False
+            happens()
+        return False
+
+    proxy.fault = overtake
+
+
 def answers(status: int, code: str, *beginnings: str) -> Callable[[Handler], bool]:
     """Have the requests that begin so answered with this error."""
     return lambda handler: f"{handler.command} {handler.path}".startswith(beginnings or "") and handler.answer(status, code)
@@ -122,13 +134,7 @@ def test_the_first_of_two_writers_wins(bucket: Store, s3: Bucket, proxy: Proxy) 
     """A run that looked before another one filed its photo, and puts after it, does not replace it."""
     other = Store(s3.root)
 
-    def overtake(handler: Handler) -> bool:
-        if handler.command == "PUT" and not s3.files():
-            proxy.fault = lambda handler: False
-            other.file_photos({MIDDAY: photo("other")})
-        return False
-
-    proxy.fault = overtake
+    before_the_first_put(proxy, lambda: other.file_photos({MIDDAY: photo("other")}))
     bucket.file_photos({MIDDAY: photo("own")})
     assert json.loads(s3.read("2026-11-23/1205.json"))["id"] == "other"
     assert bucket.metadata(MIDDAY).read()["id"] == "other"
@@ -139,13 +145,7 @@ def test_damaged_metadata_is_replaced_once(bucket: Store, s3: Bucket, proxy: Pro
     s3.put("2026-11-23/1205.json", b"{")
     other = Store(s3.root)
 
-    def overtake(handler: Handler) -> bool:
-        if handler.command == "PUT":
-            proxy.fault = lambda handler: False
-            other.file_photos({MIDDAY: photo("other")})
-        return False
-
-    proxy.fault = overtake
+    before_the_first_put(proxy, lambda: other.file_photos({MIDDAY: photo("other")}))
     bucket.file_photos({MIDDAY: photo("own")})
     assert json.loads(s3.read("2026-11-23/1205.json"))["id"] == "other"
 
@@ -185,13 +185,7 @@ def test_latest_never_moves_back(bucket: Store, s3: Bucket, proxy: Proxy) -> Non
     for minute in (MIDDAY, MIDDAY + MINUTE):
         bucket.picture(minute).write(minutes.name(minute))
 
-    def overtake(handler: Handler) -> bool:
-        if handler.command == "PUT":
-            proxy.fault = lambda handler: False
-            other.publish_latest(MIDDAY + MINUTE)
-        return False
-
-    proxy.fault = overtake
+    before_the_first_put(proxy, lambda: other.publish_latest(MIDDAY + MINUTE))
     bucket.publish_latest(MIDDAY)
     assert s3.read("latest.jpg").decode() == minutes.name(MIDDAY + MINUTE)
 

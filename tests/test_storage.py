@@ -65,7 +65,7 @@ def test_an_empty_file_is_absent(store: Store) -> None:
 def test_garbled_metadata_is_absent_and_replaced(store: Store, content: bytes) -> None:
     """Metadata that cannot be read counts as absent, and the next answer takes its place."""
     store.write(store.metadata(MIDDAY).name, content)
-    assert store.is_open(MIDDAY)
+    assert list(store.open_minutes([MIDDAY])) == [MIDDAY]
     store.file_photos({MIDDAY: photo("a")})
     assert store.metadata(MIDDAY).read()["id"] == "a"
 
