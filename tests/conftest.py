@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -83,6 +84,12 @@ class Project:
     def files(self) -> set[str]:
         """Return the names of all files under ROOT, as `2026-11-23/1205.jpg`."""
         return {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_is_taken() -> None:
+    """Let the processes of the tests take Ctrl-C: a shell has what it starts in the background ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
