@@ -14,7 +14,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeout
 from contextlib import closing
@@ -25,6 +25,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 
 from pipeline.errors import (
     BadAnswer,
@@ -51,7 +52,8 @@ MAX_JSON_BYTES = 8 * 2**20
 MAX_PICTURE_BYTES = 100 * 2**20
 
 _HEADERS = {"User-Agent": "picture-a-minute", "Accept-Encoding": "identity"}
-_CHUNK_BYTES = 2**16
+_BUFFER_BYTES = 2**16
+_CHUNK_BYTES = 2**18
 _REASON_CHARACTERS = 500
 _UNSPLASH = re.compile(r"https://([a-z0-9-]+\.)*unsplash\.com(:443)?([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
 _API_URL = re.compile(r"(https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?)(/[!-~]*)?", re.IGNORECASE | re.ASCII)
@@ -176,7 +178,7 @@ class Unsplash:
         for _ in range(1 + MAX_REDIRECTS):
             if not self.may_fetch(address):
                 raise PhotoGone(f"a picture may not come from {address[:100]!r}")
-            with closing(self._get(address, _anonymously, {"Accept": "image/jpeg"})) as response:
+            with closing(self._get(address, {"Accept": "image/jpeg"})) as response:
                 if response.is_redirect:
                     address = _target(address, response.headers["Location"])
                     continue
@@ -230,22 +232,20 @@ class Unsplash:
             raise type(error)(str(error).replace(self._key, "[key]")) from None
 
     def _answer(self, address: str) -> bytes:
-        with closing(self._get(address, self._authorized, {"Accept": "application/json", "Accept-Version": "v1"})) as response:
+        headers = {"Authorization": f"Client-ID {self._key}", "Accept": "application/json", "Accept-Version": "v1"}
+        with closing(self._get(address, headers)) as response:
             self._note_quota(response.headers)
             if response.status_code == 200:
                 return b"".join(_chunks(response, MAX_JSON_BYTES, BadAnswer))
             raise self._refusal(response)
 
-    def _get(
-        self,
-        address: str,
-        authorize: Callable[[requests.PreparedRequest], requests.PreparedRequest],
-        headers: dict[str, str],
-    ) -> requests.Response:
+    def _get(self, address: str, headers: Mapping[str, str]) -> requests.Response:
         """Send one request and return the answer's head: no redirect is followed, no cookie kept, no netrc read."""
+        # The adapter, unlike the session, adds nothing to a request. Its preparation would spell the address anew, which has
+        # been looked at as it is, and take as long as sending it.
+        request = requests.PreparedRequest()
+        request.method, request.url, request.headers = "GET", address, CaseInsensitiveDict({**_HEADERS, **headers})
         try:
-            # An `auth` of our own keeps requests from reading netrc; the adapter, unlike the session, follows nothing.
-            request = requests.Request("GET", address, {**_HEADERS, **headers}, auth=authorize).prepare()
             adapter = self._session.get_adapter(address)
             return adapter.send(request, timeout=self._timeout, **self._environment_options(address))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -257,10 +257,6 @@ class Unsplash:
         if host not in self._options:
             self._options[host] = {**self._session.merge_environment_settings(address, {}, True, None, None)}
         return self._options[host]
-
-    def _authorized(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Client-ID {self._key}"
-        return request
 
     def _note_quota(self, headers: Mapping[str, str]) -> None:
         """Remember the quota, unless the answer is from a cache: its figures are of another time."""
@@ -332,10 +328,6 @@ def _target(address: str, location: str) -> str:
         return location
 
 
-def _anonymously(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
 def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body.decode("utf-8-sig"), parse_float=_finite, parse_constant=_finite)
@@ -383,18 +375,22 @@ class _DeadlineAdapter(HTTPAdapter):
     def __init__(self, answer_seconds: float) -> None:
         super().__init__()
         self._response_class = staticmethod(functools.partial(_DeadlineResponse, seconds=answer_seconds))
+        self._pools: dict[tuple[str, str], Any] = {}
 
-    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
-        if "response_class" not in vars(pool.ConnectionCls):
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> Any:
+        """Return the connections to the request's host, looked up once a host, as what the environment says of it is."""
+        host = urlsplit(str(request.url))[:2]
+        if host not in self._pools:
+            pool: Any = super().get_connection_with_tls_context(request, *arguments, **options)
             pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": self._response_class})
-        return pool
+            self._pools[host] = pool
+        return self._pools[host]
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *arguments: Any, seconds: float, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp, seconds))
+        self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp, seconds), _BUFFER_BYTES)
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -413,7 +409,8 @@ class _DeadlineReader(io.RawIOBase):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError(f"no whole answer within {self._seconds:g} s")
-        self._socket.settimeout(min(READ_SECONDS, left))
+        if left < READ_SECONDS:
+            self._socket.settimeout(left)
         return self._file.raw.readinto(buffer) or 0
 
     def close(self) -> None:
