@@ -29,6 +29,9 @@ except ImportError:  # Windows
 
 LITTER_SECONDS = 3600
 
+# Most pictures fit in: they are written, and read again to be checked, by a call of the system each.
+_BUFFER_BYTES = 2**18
+
 _MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
 
 Result = TypeVar("Result")
@@ -43,6 +46,7 @@ class Disk:
     def __init__(self, root: str) -> None:
         self._root = str(Path(root))
         self._is_swept = False
+        self._unflushed: set[str] | None = None
 
     def path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
@@ -59,7 +63,7 @@ class Disk:
 
     def read(self, name: str) -> bytes:
         try:
-            with open(self.path(name), "rb") as file:
+            with open(self.path(name), "rb", buffering=0) as file:
                 return file.read()
         except OSError:
             return b""
@@ -77,7 +81,7 @@ class Disk:
         with failing_clearly(), contextlib.ExitStack() as stack:
             file = None
             with contextlib.suppress(FileNotFoundError):
-                file = stack.enter_context(open(self.path(name), "rb"))
+                file = stack.enter_context(open(self.path(name), "rb", _BUFFER_BYTES))
             yield file
 
     def folders(self) -> list[str]:
@@ -103,34 +107,42 @@ class Disk:
             return work()
 
     def replace(self, contents: Mapping[str, bytes], which: Callable[[Collection[str]], Collection[str]]) -> int:
-        with contextlib.ExitStack() as stack:
-            files = {}
+        with self._temporary_files(contents) as files:
             for name, content in contents.items():
-                files[name] = stack.enter_context(self._temporary_file())
                 files[name].write(content)
-            return sum(self._take_places(dict(group), which) for _, group in groupby(files.items(), key=_folder_of_file))
+            return self._take_places(files, which)
 
     @contextlib.contextmanager
     def replacing(self, name: str, only_if: Callable[[], bool]) -> Iterator[IO[bytes]]:
-        with self._temporary_file() as file:
-            yield file
-            if not self._take_places({name: file}, lambda names: names if only_if() else ()):
+        with self._temporary_files([name], _BUFFER_BYTES) as files:
+            yield files[name]
+            if not self._take_places(files, lambda names: names if only_if() else ()):
                 raise PhotoReplaced
+
+    @contextlib.contextmanager
+    def flushed_together(self) -> Iterator[None]:
+        folders = self._unflushed = set()
+        try:
+            yield
+        finally:
+            self._unflushed = None
+            with failing_clearly():
+                for folder in folders:
+                    _flush_folder(folder)
 
     def remove(self, names: Iterable[str]) -> None:
         with failing_clearly():
             for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.path(name))
+                _remove_if_there(self.path(name))
 
     def show(self, source: str, target: str, moment: datetime) -> None:
         """The target's file time says which moment it shows."""
         path, shown = self.path(target), moment.replace(tzinfo=timezone.utc).timestamp()
         with locked(os.path.dirname(path)):
             if not os.path.exists(path) or os.stat(path).st_mtime <= shown:
-                with self._temporary_file() as file:
-                    _link_or_copy(self.path(source), file.name)
-                    os.replace(file.name, path)
+                with self._temporary_files([target]) as files:
+                    _link_or_copy(self.path(source), files[target].name)
+                    os.replace(files[target].name, path)
                 os.utime(path, (shown, shown))
 
     def usage(self) -> dict[str, int] | None:
@@ -151,35 +163,43 @@ class Disk:
                 path.rmdir()
 
     def _take_places(self, files: dict[str, IO[bytes]], which: Callable[[Collection[str]], Collection[str]]) -> int:
-        """Flush the files to the disk, give those their names, all of one folder, that may have them, and count these."""
-        folder = os.path.dirname(self.path(next(iter(files))))
+        """Flush the files to the disk, take out those that may have their names, give them these, and count them."""
         for file in files.values():
             file.flush()
+            if len(files) > 1 and hasattr(os, "posix_fadvise"):
+                # Begins to write, so that all are on their way when the first is waited for.
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for file in files.values():
             os.fsync(file.fileno())
             file.close()
-        with locked(folder):
-            names = which(files)
-            for name in names:
-                os.replace(files[name].name, self.path(name))
-        _flush_folder(folder)
-        return len(names)
+        taken = 0
+        for folder, group in groupby(list(files), key=os.path.dirname):
+            with locked(self.path(folder)):
+                names = which(list(group))
+                for name in names:
+                    os.replace(files.pop(name).name, self.path(name))
+            taken += len(names)
+            if self._unflushed is None:
+                _flush_folder(self.path(folder))
+            else:
+                self._unflushed.add(self.path(folder))
+        return taken
 
     @contextlib.contextmanager
-    def _temporary_file(self) -> Iterator[IO[bytes]]:
-        """Lend a file that is gone afterwards unless it was renamed; the first one clears away what killed runs left."""
-        folder = f"{self._root}/.tmp"
-        path = f"{folder}/{os.urandom(8).hex()}"
-        with failing_clearly():
+    def _temporary_files(self, names: Iterable[str], buffer_bytes: int = -1) -> Iterator[dict[str, IO[bytes]]]:
+        """Lend a file for each of the names, gone afterwards unless it was renamed; the first call clears away litter."""
+        folder = self.path(".tmp")
+        files: dict[str, IO[bytes]] = {}
+        with failing_clearly(), contextlib.ExitStack() as stack:
             if not self._is_swept:
                 _make_folder(folder)
                 _sweep(folder)
                 self._is_swept = True
-            try:
-                with open(path, "x+b") as file:
-                    yield file
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+            for name in names:
+                path = f"{folder}/{os.urandom(8).hex()}"
+                stack.callback(_remove_if_there, path)
+                files[name] = stack.enter_context(open(path, "x+b", buffer_bytes))
+            yield files
 
 
 class _Sizes(Mapping[str, int]):
@@ -208,10 +228,6 @@ class _Sizes(Mapping[str, int]):
 
 def _size(found: os.stat_result) -> int:
     return found.st_size if stat.S_ISREG(found.st_mode) else 0
-
-
-def _folder_of_file(item: tuple[str, object]) -> str:
-    return item[0].rpartition("/")[0]
 
 
 @contextlib.contextmanager
@@ -264,6 +280,11 @@ def _flush_folder(folder: str) -> None:
 def _existing(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that is there."""
     return folder if folder.exists() else _existing(folder.parent)
+
+
+def _remove_if_there(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _link_or_copy(source: str, target: str) -> None:

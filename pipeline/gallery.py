@@ -16,13 +16,14 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from pipeline.errors import PhotoReplaced
+from pipeline import log
+from pipeline.errors import PhotoReplaced, PipelineError
 from pipeline.jpeg import Picture
 from pipeline.minutes import MINUTE
 from pipeline.storage import Store
 from pipeline.unsplash import Photo
 
-_pages_wait: ContextVar[bool] = ContextVar("pages_wait", default=False)
+_waiting: ContextVar[dict[str, bytes] | None] = ContextVar("waiting", default=None)
 
 
 def credit_html(photo: Photo) -> str:
@@ -46,19 +47,27 @@ def link(address: str, text: str) -> str:
 
 def publish(store: Store, minute: datetime, picture: Picture) -> None:
     """Show a picture that was stored: its thumbnail, the pages, and ROOT/latest.jpg."""
-    store.write(f"{minute.date().isoformat()}/thumb/{minute:%H%M}.jpg", picture.thumbnail)
-    if not _pages_wait.get():
+    name = f"{minute.date().isoformat()}/thumb/{minute:%H%M}.jpg"
+    if (waiting := _waiting.get()) is not None:
+        waiting[name] = picture.thumbnail
+    else:
+        store.write(name, picture.thumbnail)
         write_pages(store, [minute])
 
 
 @contextlib.contextmanager
-def pages_waiting() -> Iterator[None]:
-    """Leave the pages as they are while many pictures are stored: whoever stores them calls `write_pages` once."""
-    token = _pages_wait.set(True)
+def pages_waiting(store: Store) -> Iterator[None]:
+    """Leave the pages to a call of `write_pages`, and write the thumbnails at once, when the block ends."""
+    thumbnails: dict[str, bytes] = {}
+    token = _waiting.set(thumbnails)
     try:
         yield
     finally:
-        _pages_wait.reset(token)
+        _waiting.reset(token)
+        try:
+            store.files.replace(thumbnails, lambda names: names)
+        except PipelineError as error:
+            log.logger.warning("thumbnails: %s", error)  # the pictures are stored
 
 
 def write_pages(store: Store, changed: Iterable[datetime]) -> None:

@@ -1,8 +1,8 @@
 """Share a catch-up with other hosts: luigid gives each slice of it to one of them at a time.
 
 The slices lie on a grid that is the same on every host, whatever each has found missing: time is cut into windows of whole
-rounds, and a slice is the minutes of one topic in one window. luigid knows slices and nothing below: the minutes of a slice are
-an ordinary Luigi run inside it.
+rounds, and a slice is the minutes of one topic in one window. luigid knows slices and nothing below: the tasks of its minutes
+are run inside it.
 """
 
 import contextlib

@@ -83,6 +83,9 @@ class Files(Protocol):
     def replacing(self, name: str, only_if: Callable[[], bool]) -> contextlib.AbstractContextManager[IO[bytes]]:
         """Lend a file that takes the name for good when the block ends well; PhotoReplaced unless `only_if` holds."""
 
+    def flushed_together(self) -> contextlib.AbstractContextManager[None]:
+        """Have what the block writes survive a power cut from its end on; until then a file is whole or not there."""
+
     def remove(self, names: Iterable[str]) -> None:
         """Remove the files, in this order, as far as they are there."""
 

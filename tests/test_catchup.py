@@ -121,6 +121,27 @@ def test_what_failed_has_another_try(project: Project, api: WatchedSandbox) -> N
     assert not list(project.root.glob("*/*.error"))
 
 
+def test_an_answer_that_does_not_come_is_asked_for_once_a_slice(project: Project, api: WatchedSandbox) -> None:
+    """While the API is in trouble no minute of a slice asks but the first: the quota is not spent on the others."""
+    api.instead = lambda target: status(503) if target.startswith("/photos/random") else None
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0100", "--workers", "2")
+    assert run.returncode == 30
+    assert len(api.requests("/photos/random")) == len(TOPICS)
+    assert "0 of 60 missing stored" in run.stderr
+    assert run.stderr.count("Unsplash answered 503") == len(TOPICS)
+
+
+def test_thumbnails_that_cannot_be_written_fail_nothing(project: Project, api: WatchedSandbox) -> None:
+    """What stands in the thumbnails' way is said; the pictures are stored, and shown themselves."""
+    (project.root / "2026-11-20").mkdir(parents=True)
+    (project.root / "2026-11-20/thumb").write_text("no folder")
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0010")
+    assert run.returncode == 0, run.stderr
+    assert pictures(project) == expected(START, 10)
+    assert "thumbnails: " in run.stderr
+    assert 'src="0005.jpg"' in (project.root / "2026-11-20/index.html").read_text()
+
+
 def test_a_wrong_key_stops_all_at_once(project: Project, api: WatchedSandbox) -> None:
     """No slice is begun after the API has refused the key."""
     command = ("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-21T0000", "--workers", "2")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import threading
 import time
 from datetime import datetime, timedelta
@@ -115,6 +116,26 @@ def test_a_failed_block_leaves_nothing(store: Store) -> None:
     with pytest.raises(PhotoReplaced):
         store.picture(MIDDAY).write("a picture", only_if=lambda: False)
     assert names(store) == set()
+
+
+def test_folders_are_flushed_once_a_block(disk: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside `flushed_together` every file is flushed before it has its name, and each folder once, at the end."""
+    flushed: list[str] = []
+    flush = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append("a folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "a file")
+        flush(descriptor)
+
+    disk.picture(MIDDAY).write("a picture")  # makes the folders
+    monkeypatch.setattr(os, "fsync", noted)
+    with disk.files.flushed_together():
+        for number in range(3):
+            disk.picture(MIDDAY + number * MINUTE).write("a picture")
+        assert flushed == 3 * ["a file"]
+    assert flushed == [*3 * ["a file"], "a folder"]
+    disk.picture(MIDDAY).write("a picture")
+    assert flushed[4:] == ["a file", "a folder"]
 
 
 def test_the_lock_keeps_two_runs_apart(disk: Store) -> None:
