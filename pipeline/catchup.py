@@ -38,7 +38,7 @@ STOPPED = 130
 TASK_FAILED = 30
 
 _CAN_WAIT = hasattr(signal, "pthread_sigmask")
-_interrupted = threading.Event()
+_interrupts: list[float] = []
 
 _SPAN_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -85,18 +85,23 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
     settings.unsplash_settings.cache_clear()
     store, stored, failures = settings.store(), 0, dict[datetime, str]()
     end: EndsRun | None = None
-    with store.files.flushed_together(), gallery.pages_waiting(store):
-        for minute in work.minutes:
-            if _interrupted.is_set() or end:
-                break
-            # One answer gives the photos of all: minutes that it has none for wait for the next round.
-            if (work.asks and minute == work.minutes[0]) or store.metadata(minute).exists():
-                error = _run(StoreImage(timestamp=minute))
-                if not error:
-                    stored += 1
-                else:
-                    failures[minute] = store.reason(minute) or str(error)
+    try:
+        with store.files.flushed_together(), gallery.pages_waiting(store):
+            for minute in work.minutes:
+                if _interrupts or end:
+                    break
+                # One answer gives the photos of all: minutes that it has none for wait for the next round.
+                if (work.asks and minute == work.minutes[0]) or store.metadata(minute).exists():
+                    error = _run(StoreImage(timestamp=minute))
                     end = error if isinstance(error, EndsRun) else None
+                    if error and not store.picture(minute).exists():
+                        failures[minute] = store.reason(minute) or repr(error)
+                    else:
+                        stored += 1
+    except PipelineError as error:
+        # The store is in trouble: what is stored counts, the rest waits for the next round.
+        log.logger.warning("%s", error)
+        end = error if isinstance(error, EndsRun) else end
     Register.clear_instance_cache()  # Luigi would keep every task of every slice
     return Outcome(stored, failures, end)
 
@@ -179,7 +184,7 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
     asking, ready = (deque(work for work in waiting if work.asks is asks) for asks in (True, False))
     running = dict[Future[Outcome], Slice]()
     end: EndsRun | None = None
-    # What is here by now is shared with the processes, and not copied into each by a search for cycles; they leave none behind.
+    # What is here by now is shared with the processes, and not copied into each by a search for cycles; hardly any are made.
     gc.freeze()
     gc.disable()
     processes = max(1, min(workers, len(waiting)))
@@ -199,8 +204,9 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
                     progress.add(outcome)
                     if work.asks and len(work.minutes) > 1:
                         ready.append(Slice(work.minutes[1:], asks=False))
-                    if outcome.end:
+                    if outcome.end and (not end or isinstance(end, QuotaExceeded)):
                         end = outcome.end
+                    if end:
                         asking.clear()
                         if not isinstance(end, QuotaExceeded):  # with the quota used up, what has its photo already goes on
                             ready.clear()
@@ -216,7 +222,8 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
 
 def begin_process() -> None:
     """Have Ctrl-C end the slice after the picture that it is at; and end with the parent, however it ends."""
-    signal.signal(signal.SIGINT, lambda *_: _interrupted.set())
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
     if _CAN_WAIT:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent_process = multiprocessing.parent_process()
@@ -229,16 +236,20 @@ def begin_process() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
+def interrupt(*_: object) -> None:
+    """Have this process end its slice after the picture that it is at; a handler of a signal, which takes no lock."""
+    _interrupts.append(time.monotonic())
+
+
 @contextlib.contextmanager
 def _interrupts_waiting() -> Iterator[None]:
     """Have Ctrl-C wait, here and in the processes that are made meanwhile, until they can take it."""
-    if _CAN_WAIT:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _CAN_WAIT else ()
     try:
         yield
     finally:
         if _CAN_WAIT:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_slices() -> None:

@@ -126,9 +126,9 @@ class Disk:
             yield
         finally:
             self._unflushed = None
-            with failing_clearly():
+            with contextlib.ExitStack() as stack:  # each of them, though another fails
                 for folder in folders:
-                    _flush_folder(folder)
+                    stack.callback(_flush_folder_if_there, folder)
 
     def remove(self, names: Iterable[str]) -> None:
         with failing_clearly():
@@ -275,6 +275,11 @@ def _flush_folder(folder: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _flush_folder_if_there(folder: str) -> None:
+    with failing_clearly(), contextlib.suppress(FileNotFoundError):  # it may be pruned meanwhile
+        _flush_folder(folder)
 
 
 def _existing(folder: Path) -> Path:

@@ -207,13 +207,16 @@ def _missing_in_day(midnight: datetime, asked_at: int) -> frozenset[datetime]:
 @contextlib.contextmanager
 def _ending_after_pictures() -> Iterator[Callable[[], bool]]:
     """Have Ctrl-C end the slices after the pictures that they are at, and a second one at once; lend what tells of it."""
-    interrupts = []
+    interrupts, host = [], os.getpid()
 
     def end(signum: int, frame: object) -> None:
-        interrupts.append(signum)
-        signal.signal(signal.SIGINT, before)
-        os.kill(os.getpid(), signal.SIGUSR1)
-        catchup.end_slices()
+        if os.getpid() == host:
+            interrupts.append(signum)
+            signal.signal(signal.SIGINT, before)
+            os.kill(host, signal.SIGUSR1)
+            catchup.end_slices()
+        else:  # a slice's process that has only just been made
+            catchup.interrupt()
 
     before = signal.signal(signal.SIGINT, end if hasattr(signal, "SIGUSR1") else signal.default_int_handler)
     try:

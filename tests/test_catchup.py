@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -140,6 +142,31 @@ def test_thumbnails_that_cannot_be_written_fail_nothing(project: Project, api: W
     assert pictures(project) == expected(START, 10)
     assert "thumbnails: " in run.stderr
     assert 'src="0005.jpg"' in (project.root / "2026-11-20/index.html").read_text()
+
+
+def test_a_folder_that_cannot_be_flushed_ends_its_slice_alone(project: Project, api: WatchedSandbox) -> None:
+    """Trouble of the disk at the end of a slice is said; its pictures count, and the other slices go on."""
+    code = f"""
+import errno, os, sys
+from pipeline import __main__, disk
+
+flush = disk._flush_folder
+
+def failing(folder):
+    if folder.endswith("thumb"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), folder)
+    flush(folder)
+
+disk._flush_folder = failing
+sys.exit(__main__.main(["catch-up", "--start", "{minutes.name(START)}", "--stop", "{minutes.name(START + 60 * MINUTE)}"]))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=project.folder, env=project.environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert pictures(project) == expected(START, 60)
+    assert "thumb: Input/output error" in run.stderr
+    assert "60 of 60 missing stored" in run.stderr
 
 
 def test_a_wrong_key_stops_all_at_once(project: Project, api: WatchedSandbox) -> None:
