@@ -15,7 +15,7 @@ import pytest
 
 from tests import faults
 from tests.conftest import Project
-from tests.faults import MINUTE, Call
+from tests.faults import MINUTE, Call, Server
 
 faulty, minute = faults.faulty, faults.minute
 
@@ -98,6 +98,36 @@ def test_a_power_cut_after_the_run(project: Project) -> None:
     with disk(project, image):
         faults.assert_whole(project)
         assert {f"2026-11-23/1205.{suffix}" for suffix in ("json", "txt", "jpg")} < project.files()
+
+
+def test_a_power_cut_in_and_after_a_catch_up(project: Project, faulty: Server) -> None:
+    """What a cut leaves of a catch-up is whole, and the next one stores the rest; what has ended well is there after a cut."""
+    catch_up = ("pipeline", "catch-up", "--start", "2026-11-23T1200", "--stop", "2026-11-23T1220", "--workers", "3")
+    stored = {f"2026-11-23/12{number:02}.{suffix}" for number in range(20) for suffix in ("json", "txt", "jpg")}
+    image = copied(project.folder / "formatted", "image")
+    with disk(project, image):
+        cuts: list[Path] = []
+        process = project.start(*catch_up)
+        while process.poll() is None:
+            faulty.asked.wait(1)
+            faulty.asked.clear()
+            if faulty.count("picture") >= 5 * (len(cuts) + 1):
+                cuts.append(copied(image, f"cut {len(cuts)}"))
+        ended = faults.ended(process)
+        assert ended.returncode == 0, ended.stderr
+        after = copied(image, "after")
+    assert cuts
+    for each in cuts:
+        with disk(project, each):
+            if project.root.exists():
+                faults.assert_whole(project)
+            again = project.run(*catch_up)
+            assert again.returncode == 0, again.stderr
+            faults.assert_whole(project)
+            assert stored < project.files()
+    with disk(project, after):
+        faults.assert_whole(project)
+        assert stored < project.files()
 
 
 def test_a_disk_that_does_not_flush(project: Project) -> None:
