@@ -1,7 +1,6 @@
-"""Whether a file is one whole JPEG, found out by reading all of it once."""
+"""Whether a file is one whole JPEG, found out by decoding all of it once."""
 
 import io
-import os
 import re
 import warnings
 from typing import IO, Any, NamedTuple
@@ -15,9 +14,9 @@ MAX_SCANS = 100
 THUMBNAIL_PIXELS = 240
 MAX_THUMBNAIL_PIXELS = 2 * THUMBNAIL_PIXELS
 
-# libjpeg is slower at the end of each piece that it is given; Pillow gives it 64 kB.
-_PIECE_BYTES = 2**18
-_START_OF_SCAN = b"\xff\xda"
+# A marker and the first byte of its segment's length, which is 14 at most. As an expression it is found in a third of the
+# time that bytes.count takes.
+_START_OF_SCAN = re.compile(b"\xff\xda\0")
 _END_MARKER = b"\xff\xd9"
 _ORIENTATION = 0x0112
 
@@ -38,15 +37,16 @@ def picture(file: IO[bytes]) -> Picture:
     that is the thumbnail. A hole inside the stream cannot be told from a picture; a missing end can, by the end marker.
     """
     try:
-        # The plugin itself, not Image.open(formats=("JPEG",)), which imports four more plugins before it looks at the file.
         file.seek(0)
-        image = JpegImagePlugin.JpegImageFile(file)
+        content = file.read()
+        # The plugin itself, not Image.open(formats=("JPEG",)), which imports four more plugins before it looks at the file.
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise BadJpeg(f"{width} × {height} pixels are more than the {MAX_PIXELS:,} allowed")
-        if (scans := _count(file, _START_OF_SCAN)) > MAX_SCANS:
+        if (scans := len(_START_OF_SCAN.findall(content))) > MAX_SCANS:
             raise BadJpeg(f"{scans} scans, each a pass over the whole picture, are more than the {MAX_SCANS} allowed")
-        image.decodermaxblock = _PIECE_BYTES
+        image.decodermaxblock = len(content)  # libjpeg is slower at the end of each piece that it is given
         image.draft(None, (THUMBNAIL_PIXELS, 1) if width >= height else (1, THUMBNAIL_PIXELS))
         image.load()
         thumbnail = _thumbnail(image)
@@ -57,9 +57,9 @@ def picture(file: IO[bytes]) -> Picture:
             raise  # the disk's trouble, not the picture's
         # Pillow meets hostile bytes with nearly any exception there is.
         raise BadJpeg(f"not a whole JPEG: {error}") from error
-    if not _ends_in_end_marker(file):
+    if not content.rstrip(b"\0").endswith(_END_MARKER):
         raise BadJpeg("not a whole JPEG: its end marker is missing")
-    return Picture(width, height, file.seek(0, os.SEEK_END), thumbnail)
+    return Picture(width, height, len(content), thumbnail)
 
 
 class _JpegFile(io.BytesIO):
@@ -88,26 +88,3 @@ def _turned_as(image: ImageFile.ImageFile) -> dict[str, Any]:
     except Exception:
         return {}
     return {"exif": exif}
-
-
-def _count(file: IO[bytes], marker: bytes) -> int:
-    """Return how often the two bytes of a marker are in the file; its place in the file is kept."""
-    place, found, last = file.tell(), 0, b""
-    file.seek(0)
-    while piece := file.read(2**20):
-        found += len(re.findall(marker, last + piece))  # three times as fast as bytes.count where 0xff is frequent
-        last = piece[-1:]
-    file.seek(place)
-    return found
-
-
-def _ends_in_end_marker(file: IO[bytes]) -> bool:
-    """Tell whether the last bytes, zero padding aside, are the end marker."""
-    end = file.seek(0, os.SEEK_END)
-    tail = b""
-    while end and len(tail) < len(_END_MARKER):
-        start = max(0, end - io.DEFAULT_BUFFER_SIZE)
-        file.seek(start)
-        tail = (file.read(end - start) + tail).rstrip(b"\0")
-        end = start
-    return tail.endswith(_END_MARKER)

@@ -41,10 +41,11 @@ class ExtractUrl(luigi.Task):
         return settings.store().address(self.timestamp)
 
     def run(self) -> None:
-        photo = self.input().photo()
+        metadata = self.input()
+        photo = metadata.photo()
         with settings.store().dropping_if_gone(self.timestamp, photo):
             address = unsplash.address_of(photo, settings.unsplash_settings().size)
-        self.output().write(f"{address}\n", only_if=lambda: self.input().read() == photo)
+        self.output().write(f"{address}\n", only_if=lambda: metadata.read() == photo)
 
 
 @recorded
@@ -63,12 +64,12 @@ class StoreImage(luigi.Task):
         return settings.store().picture(self.timestamp)
 
     def run(self) -> None:
-        store, wanted = settings.store(), settings.unsplash_settings()
-        photo, address = store.metadata(self.timestamp).photo(), self.input().line()
+        store, wanted, source = settings.store(), settings.unsplash_settings(), self.input()
+        photo, address = store.metadata(self.timestamp).photo(), source.line()
         client = unsplash.client(wanted.answer_seconds)
         with (
             store.dropping_if_gone(self.timestamp, photo),
-            self.output().replacing(only_if=lambda: self.input().read() == address) as file,
+            self.output().replacing(only_if=lambda: source.read() == address) as file,
         ):
             client.download(address, file)
             picture = jpeg.picture(file)
