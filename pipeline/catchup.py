@@ -1,8 +1,9 @@
 """Store what is missing: slices of minutes that share one answer of the API, side by side in processes.
 
 A slice is at most as many minutes of one topic as an answer has photos, so that no answer is fetched twice. Its tasks are those
-of a single minute, each run after what it requires; there is no choice between them that would want a scheduler. A minute that
-fails has its next try in the next round, among other slices; neighbours that are stored are not tried again.
+of a single minute, each run after what it requires; there is no choice between them that would want a scheduler. The next
+pictures are asked for while one is stored. A minute that fails has its next try in the next round, among other slices;
+neighbours that are stored are not tried again.
 """
 
 import argparse
@@ -25,13 +26,14 @@ from typing import Any, NamedTuple
 import luigi
 from luigi.task_register import Register
 
-from pipeline import gallery, log, minutes, quota, settings
+from pipeline import gallery, log, minutes, quota, settings, unsplash
 from pipeline.errors import EndsRun, PipelineError, QuotaExceeded, SliceKilled
 from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
 from pipeline.tasks import StoreImage
 
 ROUNDS = 3
+AHEAD = 2
 LEFT_ALONE = 5 * MINUTE
 SECONDS_BETWEEN_LINES = 5
 STOPPED = 130
@@ -86,24 +88,38 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
     store, stored, failures = settings.store(), 0, dict[datetime, str]()
     end: EndsRun | None = None
     try:
-        with store.files.flushed_together(), gallery.pages_waiting(store):
-            for minute in work.minutes:
-                if _interrupts or end:
-                    break
-                # One answer gives the photos of all: minutes that it has none for wait for the next round.
-                if (work.asks and minute == work.minutes[0]) or store.metadata(minute).exists():
-                    error = _run(StoreImage(timestamp=minute))
-                    end = error if isinstance(error, EndsRun) else None
-                    if error and not store.picture(minute).exists():
-                        failures[minute] = store.reason(minute) or repr(error)
-                    else:
-                        stored += 1
+        client = unsplash.client(settings.unsplash_settings().answer_seconds)
+        with store.files.flushed_together(), gallery.pages_waiting(store), client.asking_ahead(AHEAD) as ask_ahead:
+            waiting = _with_photos(work, store, ask_ahead)
+            while not (_interrupts or end) and (minute := next(waiting, None)):
+                error = _run(StoreImage(timestamp=minute))
+                end = error if isinstance(error, EndsRun) else None
+                if error and not store.picture(minute).exists():
+                    failures[minute] = store.reason(minute) or repr(error)
+                else:
+                    stored += 1
     except PipelineError as error:
         # The store is in trouble: what is stored counts, the rest waits for the next round.
         log.logger.warning("%s", error)
         end = error if isinstance(error, EndsRun) else end
     Register.clear_instance_cache()  # Luigi would keep every task of every slice
     return Outcome(stored, failures, end)
+
+
+def _with_photos(work: Slice, store: Store, ask_ahead: Callable[[object], None]) -> Iterator[datetime]:
+    """Give the minute that asks, if there is one, then those that have a photo by now, with the next pictures asked for."""
+    minutes, size = iter(work.minutes), settings.unsplash_settings().size
+    if work.asks:
+        yield next(minutes)
+    # One answer gives the photos of all: minutes that it has none for wait for the next round.
+    asked = deque[datetime]()
+    for minute in minutes:
+        if photo := store.metadata(minute).read():
+            ask_ahead(photo["urls"].get(size))
+            asked.append(minute)
+            if len(asked) > AHEAD:
+                yield asked.popleft()
+    yield from asked
 
 
 def _run(task: luigi.Task) -> Exception | None:
@@ -130,7 +146,7 @@ def add_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datet
     parser.add_argument("--start", type=minute, help="first minute, in place of --since")
     parser.add_argument("--stop", type=minute, help="first minute left alone (default: 5 minutes ago)")
     parser.add_argument("--limit", type=int, help="store so many minutes at most, the newest")
-    parser.add_argument("--workers", type=int, default=24, help="processes side by side, at most (default: 24)")
+    parser.add_argument("--workers", type=int, default=16, help="processes side by side, at most (default: 16)")
     parser.add_argument(
         "--shared", action="store_true", help="share the work with other hosts, through the luigid of luigi.cfg"
     )

@@ -14,10 +14,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as WaitTimeout
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -52,6 +52,7 @@ MAX_JSON_BYTES = 8 * 2**20
 MAX_PICTURE_BYTES = 100 * 2**20
 
 _HEADERS = {"User-Agent": "picture-a-minute", "Accept-Encoding": "identity"}
+_PICTURE_HEADERS = {"Accept": "image/jpeg"}
 _BUFFER_BYTES = 2**16
 _CHUNK_BYTES = 2**18
 _REASON_CHARACTERS = 500
@@ -61,6 +62,13 @@ _KEY = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 _PHOTO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Photo = dict[str, Any]
+
+
+class _Asked(NamedTuple):
+    """A picture's answer that was asked for ahead, and when."""
+
+    answer: Future[requests.Response]
+    at: float
 
 
 class Quota(NamedTuple):
@@ -140,6 +148,8 @@ class Unsplash:
         self._timeout = (min(CONNECT_SECONDS, answer_seconds), min(READ_SECONDS, answer_seconds))
         self._session = requests.Session()
         self._options: dict[str, dict[str, Any]] = {}
+        self._asked: dict[str, _Asked] = {}
+        self._answer_seconds = answer_seconds
         adapter = _SandboxAdapter() if key == DEMO_KEY else _DeadlineAdapter(answer_seconds)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
@@ -178,7 +188,7 @@ class Unsplash:
         for _ in range(1 + MAX_REDIRECTS):
             if not self.may_fetch(address):
                 raise PhotoGone(f"a picture may not come from {address[:100]!r}")
-            with closing(self._get(address, {"Accept": "image/jpeg"})) as response:
+            with closing(self._asked_answer(address) or self._get(address, _PICTURE_HEADERS)) as response:
                 if response.is_redirect:
                     address = _target(address, response.headers["Location"])
                     continue
@@ -192,6 +202,34 @@ class Unsplash:
                     file.write(chunk)
                 return
         raise PhotoGone(f"the picture is behind more than {MAX_REDIRECTS} redirects")
+
+    @contextmanager
+    def asking_ahead(self, most: int) -> Iterator[Callable[[object], None]]:
+        """Lend a function that asks for the picture at an address, so that `download` need not wait for its host.
+
+        So many answers, at most, are waited for at once; those that were not downloaded when the block ends are let go.
+        """
+        with ThreadPoolExecutor(most, "ask ahead") as threads:
+
+            def ask(address: object) -> None:
+                if isinstance(address, str) and address not in self._asked and self.may_fetch(address):
+                    self._asked[address] = _Asked(threads.submit(self._get, address, _PICTURE_HEADERS), time.monotonic())
+
+            try:
+                yield ask
+            finally:
+                for asked in self._asked.values():
+                    asked.answer.add_done_callback(_let_go)
+                self._asked.clear()
+
+    def _asked_answer(self, address: str) -> requests.Response | None:
+        """Return the answer that was asked for ahead, unless it waited for so long that no time is left to read it."""
+        if not (asked := self._asked.pop(address, None)):
+            return None
+        if time.monotonic() - asked.at > self._answer_seconds / 2:
+            asked.answer.add_done_callback(_let_go)
+            return None
+        return asked.answer.result()
 
     def report_download(self, location: str) -> None:
         """Request a photo's download_location exactly as given; give up after EVENT_SECONDS, name lookup included."""
@@ -318,6 +356,11 @@ def credit(photo: Photo, app_name: str) -> dict[str, str]:
         "photographer": referred(photo["user"]["links"]["html"]),
         "unsplash": referred("https://unsplash.com/"),
     }
+
+
+def _let_go(answer: Future[requests.Response]) -> None:
+    if not answer.exception():
+        answer.result().close()
 
 
 def _target(address: str, location: str) -> str:

@@ -113,6 +113,48 @@ def test_one_bad_picture_does_not_fail_its_neighbours(project: Project, api: Wat
     assert (project.root / "2026-11-20/0005.error").exists()
 
 
+def file_an_hour(project: Project, api: WatchedSandbox) -> None:
+    """Store the first minute of an hour of one topic, and with it the photos of the next ones."""
+    project.configure(topics="art")
+    assert project.store("2026-11-20T0000").returncode == 0
+    api.asked.clear()
+
+
+def test_pictures_are_asked_for_ahead(project: Project, api: WatchedSandbox) -> None:
+    """The next pictures of a slice are on their way while one is stored: this host answers no request that is alone."""
+    file_an_hour(project, api)
+    alone = threading.Barrier(2, timeout=20)
+
+    def in_pairs(target: str) -> None:
+        if "/photo-" in target:
+            alone.wait()
+
+    api.instead = in_pairs
+    command = ("pipeline", "catch-up", "--start", "2026-11-20T0001", "--stop", "2026-11-20T0021", "--workers", "1")
+    run = project.run(*command)
+    assert run.returncode == 0, run.stderr
+    assert len(api.requests("/photo-")) == 20
+
+
+def test_a_picture_that_takes_all_its_time_takes_none_of_its_neighbours(project: Project, api: WatchedSandbox) -> None:
+    """What was asked for ahead, and waited while another picture did not come, is asked for anew."""
+    file_an_hour(project, api)
+    project.configure(answer_seconds="1", size="full")
+    slow, over = json.loads((project.root / "2026-11-20/0005.json").read_text())["id"], threading.Event()
+
+    def held(target: str) -> None:
+        if slow in target:
+            over.wait(60)
+
+    api.instead = held
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0001", "--stop", "2026-11-20T0021", "--workers", "1")
+    over.set()
+    assert run.returncode == 30
+    assert pictures(project) == [minute for minute in expected(START, 21) if minute != "2026-11-20T0005"]
+    assert "19 of 20 missing stored" in run.stderr
+    assert ", 1 failed," in run.stderr
+
+
 def test_what_failed_has_another_try(project: Project, api: WatchedSandbox) -> None:
     """Within a call a failed minute is tried again with the next round."""
     failing = iter(range(3))

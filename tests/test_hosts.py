@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import sandbox
+from pipeline.catchup import AHEAD
 from tests.conftest import Project, WatchedSandbox, status
 from tests.test_luigid import Luigid, free_port, running_luigid
 
@@ -160,14 +161,14 @@ def test_a_killed_host_s_slices_are_finished_by_another(
     held: list[str] = []
 
     def hold(target: str) -> None:
-        # Two pictures of the slices under way, which have their photos and some of their pictures.
-        if target.startswith("/photo-") and len(pictures_fetched(api)) > 10 and len(held) < 2:
+        # Of the two slices under way, which have their photos and some of their pictures: one asks for no more than AHEAD at once.
+        if target.startswith("/photo-") and len(pictures_fetched(api)) > 10 and len(held) < AHEAD + 1:
             held.append(target)
             gate.wait(WAIT_SECONDS)
 
     api.instead = hold
     killed = hosts.start()
-    wait_until(lambda: len(held) == 2)
+    wait_until(lambda: len(held) == AHEAD + 1)
     other = hosts.start()
     wait_until(lambda: len(luigid.api("task_list", status="DONE", upstream_status="")) == SLICES - 2)
     processes = children(killed)
@@ -179,7 +180,8 @@ def test_a_killed_host_s_slices_are_finished_by_another(
     assert hosts.pictures() == MINUTES
     assert len(api.requests("/photos/random")) == SLICES
     twice = {target for target in pictures_fetched(api) if pictures_fetched(api).count(target) > 1}
-    assert twice == set(held)
+    assert twice.issuperset(held)
+    assert len(pictures_fetched(api)) <= MINUTES + 2 * (1 + AHEAD)
 
 
 def test_a_host_that_joins_takes_its_share(hosts: Hosts, luigid: Luigid, api: PlainSandbox, gate: threading.Event) -> None:
@@ -257,7 +259,10 @@ def test_luigid_goes_away(hosts: Hosts, api: PlainSandbox) -> None:
 
 
 def test_ctrl_c_leaves_the_rest_to_the_others(hosts: Hosts, luigid: Luigid, api: PlainSandbox, gate: threading.Event) -> None:
-    """A host that is stopped ends after the pictures that it is at; its slices are done by another."""
+    """A host that is stopped ends after the pictures that it is at; its slices are done by another.
+
+    Only what was asked for ahead is fetched again.
+    """
     api.instead = holds(gate, lambda target: target.startswith("/photo-") and len(pictures_fetched(api)) > 10)
     stopped = hosts.start()
     wait_until(lambda: len(pictures_fetched(api)) >= 12)
@@ -268,6 +273,6 @@ def test_ctrl_c_leaves_the_rest_to_the_others(hosts: Hosts, luigid: Luigid, api:
     assert "Traceback" not in said
     assert re.search(rf"stopped: \d+ of {MINUTES} missing stored", said)
     before = hosts.pictures()
-    assert 10 < before < MINUTES
+    assert 0 < before < MINUTES
     assert stored_by(hosts.start()) == MINUTES - before
-    assert len(pictures_fetched(api)) == MINUTES
+    assert len(pictures_fetched(api)) <= MINUTES + 2 * AHEAD

@@ -152,6 +152,38 @@ def test_connections_are_used_again(recorder: Recorder) -> None:
     assert len(recorder.connections) == 1
 
 
+def test_a_picture_asked_for_ahead_is_asked_for_once(recorder: Recorder) -> None:
+    """Its download takes the answer that is there; what may not be fetched is not asked for, what is not wanted is let go."""
+    asker, wanted, unwanted = Unsplash(KEY, recorder.url), f"{recorder.url}/photo-1", f"{recorder.url}/photo-2"
+    recorder.body = b"a picture"
+    with asker.asking_ahead(2) as ask_ahead:
+        for address in (wanted, wanted, unwanted, "https://elsewhere.example/photo-3", None):
+            ask_ahead(address)
+        asker.download(wanted, file := io.BytesIO())
+    assert file.getvalue() == b"a picture"
+    assert sorted(path for path, _ in recorder.asked) == ["/photo-1", "/photo-2"]
+    asker.download(unwanted, file := io.BytesIO())
+    assert file.getvalue() == b"a picture"
+    assert [path for path, _ in recorder.asked].count("/photo-2") == 2
+
+
+def test_what_is_wrong_with_a_picture_asked_for_ahead_is_said_at_its_download(recorder: Recorder) -> None:
+    """Asking ahead raises nothing, and neither does letting go."""
+    recorder.status = 404
+    asker = Unsplash(KEY, recorder.url)
+    with asker.asking_ahead(2) as ask_ahead:
+        ask_ahead(f"{recorder.url}/photo-1")
+        with pytest.raises(PhotoGone):
+            asker.download(f"{recorder.url}/photo-1", io.BytesIO())
+    recorder.shutdown()
+    recorder.server_close()
+    with asker.asking_ahead(2) as ask_ahead:
+        ask_ahead(f"{recorder.url}/photo-2")
+        with pytest.raises(Unavailable):
+            asker.download(f"{recorder.url}/photo-2", io.BytesIO())
+        ask_ahead(f"{recorder.url}/photo-3")
+
+
 @pytest.mark.parametrize(
     "address",
     [
