@@ -108,7 +108,7 @@ TROUBLE = {
     "utimensat": ("EPERM",),
     "unlink": ("EBUSY", "EACCES"),
 }
-BOUNDED = 12
+BOUNDED = 20
 
 
 def troubled(minute: Project, step: int) -> None:

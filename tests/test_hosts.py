@@ -161,7 +161,7 @@ def test_a_killed_host_s_slices_are_finished_by_another(
     held: list[str] = []
 
     def hold(target: str) -> None:
-        # Of the two slices under way, which have their photos and some of their pictures: one asks for no more than AHEAD at once.
+        # Pictures of both slices under way, which have some by now: one slice asks for no more than AHEAD at once.
         if target.startswith("/photo-") and len(pictures_fetched(api)) > 10 and len(held) < AHEAD + 1:
             held.append(target)
             gate.wait(WAIT_SECONDS)

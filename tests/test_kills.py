@@ -15,7 +15,7 @@ from tests.faults import MINUTE, Call, Server
 
 faulty, minute = faults.faulty, faults.minute
 
-BOUNDED = 25
+BOUNDED = 35
 PHOTOS = 30
 
 
