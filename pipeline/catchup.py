@@ -33,7 +33,7 @@ from pipeline.storage import Store
 from pipeline.tasks import StoreImage
 
 ROUNDS = 3
-AHEAD = 2
+AHEAD = 3
 LEFT_ALONE = 5 * MINUTE
 SECONDS_BETWEEN_LINES = 5
 STOPPED = 130
@@ -106,8 +106,8 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
     return Outcome(stored, failures, end)
 
 
-def _with_photos(work: Slice, store: Store, ask_ahead: Callable[[object], None]) -> Iterator[datetime]:
-    """Give the minute that asks, if there is one, then those that have a photo by now, with the next pictures asked for."""
+def _with_photos(work: Slice, store: Store, ask_ahead: Callable[[str], None]) -> Iterator[datetime]:
+    """Give the minute that asks, if there is one, then those that have a photo; the next pictures are asked for by then."""
     minutes, size = iter(work.minutes), settings.unsplash_settings().size
     if work.asks:
         yield next(minutes)
@@ -115,10 +115,10 @@ def _with_photos(work: Slice, store: Store, ask_ahead: Callable[[object], None])
     asked = deque[datetime]()
     for minute in minutes:
         if photo := store.metadata(minute).read():
+            if len(asked) == AHEAD:
+                yield asked.popleft()
             ask_ahead(photo["urls"].get(size))
             asked.append(minute)
-            if len(asked) > AHEAD:
-                yield asked.popleft()
     yield from asked
 
 
@@ -185,6 +185,8 @@ def store_all(missing: Sequence[datetime], store: Store, workers: int, progress:
     """Store the minutes, round after round, while a round stores anything; return what ended it before its time, if so."""
     wanted = settings.unsplash_settings()
     end: EndsRun | None = None
+    if missing:
+        unsplash.api_key()  # without one each slice would say so
     for _ in range(ROUNDS):
         before = progress.stored
         end = _store_slices(slices(missing, store, wanted.topics, wanted.photos_per_request), workers, progress)

@@ -188,7 +188,8 @@ class Unsplash:
         for _ in range(1 + MAX_REDIRECTS):
             if not self.may_fetch(address):
                 raise PhotoGone(f"a picture may not come from {address[:100]!r}")
-            with closing(self._asked_answer(address) or self._get(address, _PICTURE_HEADERS)) as response:
+            answer = self._taken_answer(address)
+            with closing(self._get(address, _PICTURE_HEADERS) if answer is None else answer) as response:
                 if response.is_redirect:
                     address = _target(address, response.headers["Location"])
                     continue
@@ -204,30 +205,30 @@ class Unsplash:
         raise PhotoGone(f"the picture is behind more than {MAX_REDIRECTS} redirects")
 
     @contextmanager
-    def asking_ahead(self, most: int) -> Iterator[Callable[[object], None]]:
+    def asking_ahead(self, most: int) -> Iterator[Callable[[str], None]]:
         """Lend a function that asks for the picture at an address, so that `download` need not wait for its host.
 
-        So many answers, at most, are waited for at once; those that were not downloaded when the block ends are let go.
+        It does nothing while so many are asked for and not downloaded. What is left of them when the block ends is let go.
         """
         with ThreadPoolExecutor(most, "ask ahead") as threads:
 
-            def ask(address: object) -> None:
-                if isinstance(address, str) and address not in self._asked and self.may_fetch(address):
+            def ask(address: str) -> None:
+                if self.may_fetch(address) and address not in self._asked and len(self._asked) < most:
                     self._asked[address] = _Asked(threads.submit(self._get, address, _PICTURE_HEADERS), time.monotonic())
 
             try:
                 yield ask
             finally:
                 for asked in self._asked.values():
-                    asked.answer.add_done_callback(_let_go)
+                    _let_go(asked)
                 self._asked.clear()
 
-    def _asked_answer(self, address: str) -> requests.Response | None:
-        """Return the answer that was asked for ahead, unless it waited for so long that no time is left to read it."""
+    def _taken_answer(self, address: str) -> requests.Response | None:
+        """Return the answer that was asked for ahead; None if there is none, or it waited so long that little time is left."""
         if not (asked := self._asked.pop(address, None)):
             return None
-        if time.monotonic() - asked.at > self._answer_seconds / 2:
-            asked.answer.add_done_callback(_let_go)
+        if time.monotonic() - asked.at > min(READ_SECONDS, self._answer_seconds) / 2:
+            _let_go(asked)
             return None
         return asked.answer.result()
 
@@ -358,9 +359,15 @@ def credit(photo: Photo, app_name: str) -> dict[str, str]:
     }
 
 
-def _let_go(answer: Future[requests.Response]) -> None:
-    if not answer.exception():
-        answer.result().close()
+def _let_go(asked: _Asked) -> None:
+    """Close the answer, as soon as there is one."""
+
+    def close(answer: Future[requests.Response]) -> None:
+        if not answer.exception():
+            answer.result().close()
+
+    if not asked.answer.cancel():
+        asked.answer.add_done_callback(close)
 
 
 def _target(address: str, location: str) -> str:

@@ -108,6 +108,7 @@ def test_one_bad_picture_does_not_fail_its_neighbours(project: Project, api: Wat
     assert run.returncode == 30
     assert pictures(project) == [minute for minute in expected(START, 20) if minute != "2026-11-20T0005"]
     assert "2026-11-20T0005 failed: StoreImage: the picture's host answered 503" in run.stderr
+    assert len([target for target in api.requests("/photo-") if bad in target]) == 2  # the second round stores nothing
     fetched = [target for target in api.requests("/photo-") if bad not in target]
     assert len(fetched) == len(set(fetched)) == 18
     assert (project.root / "2026-11-20/0005.error").exists()
@@ -209,6 +210,14 @@ sys.exit(__main__.main(["catch-up", "--start", "{minutes.name(START)}", "--stop"
     assert pictures(project) == expected(START, 60)
     assert "thumb: Input/output error" in run.stderr
     assert "60 of 60 missing stored" in run.stderr
+
+
+def test_no_key_is_said_once(project: Project, api: WatchedSandbox) -> None:
+    """Without a key no slice is begun."""
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0100", UNSPLASH_API_KEY="")
+    assert run.returncode == 30
+    assert run.stderr.count("there is no key") == len(run.stderr.splitlines()) == 1
+    assert api.asked == []
 
 
 def test_a_wrong_key_stops_all_at_once(project: Project, api: WatchedSandbox) -> None:

@@ -157,8 +157,9 @@ def test_a_picture_asked_for_ahead_is_asked_for_once(recorder: Recorder) -> None
     asker, wanted, unwanted = Unsplash(KEY, recorder.url), f"{recorder.url}/photo-1", f"{recorder.url}/photo-2"
     recorder.body = b"a picture"
     with asker.asking_ahead(2) as ask_ahead:
-        for address in (wanted, wanted, unwanted, "https://elsewhere.example/photo-3", None):
+        for address in (wanted, wanted, recorder.url.replace("127.0.0.1", "localhost") + "/photo-3", unwanted):
             ask_ahead(address)
+        ask_ahead(f"{recorder.url}/photo-4")  # more than two
         asker.download(wanted, file := io.BytesIO())
     assert file.getvalue() == b"a picture"
     assert sorted(path for path, _ in recorder.asked) == ["/photo-1", "/photo-2"]
@@ -175,6 +176,7 @@ def test_what_is_wrong_with_a_picture_asked_for_ahead_is_said_at_its_download(re
         ask_ahead(f"{recorder.url}/photo-1")
         with pytest.raises(PhotoGone):
             asker.download(f"{recorder.url}/photo-1", io.BytesIO())
+    assert len(recorder.asked) == 1
     recorder.shutdown()
     recorder.server_close()
     with asker.asking_ahead(2) as ask_ahead:
