@@ -23,6 +23,7 @@ setup(
             "mypy>=2.4",
             "playwright>=1.65",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "ruff>=0.17",
             "types-requests>=2.33",
             "types-tqdm>=4.70",
