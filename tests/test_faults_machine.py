@@ -108,7 +108,7 @@ TROUBLE = {
     "utimensat": ("EPERM",),
     "unlink": ("EBUSY", "EACCES"),
 }
-BOUNDED = 20
+BOUNDED = 12
 
 
 def troubled(minute: Project, step: int) -> None:

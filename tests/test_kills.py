@@ -15,7 +15,7 @@ from tests.faults import MINUTE, Call, Server
 
 faulty, minute = faults.faulty, faults.minute
 
-BOUNDED = 35
+BOUNDED = 25
 PHOTOS = 30
 
 
