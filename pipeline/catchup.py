@@ -33,6 +33,7 @@ from pipeline.storage import Store
 from pipeline.tasks import StoreImage
 
 ROUNDS = 3
+# Pictures that a slice has asked for at once: with 100 ms to their host the cores are busy all the same.
 AHEAD = 3
 LEFT_ALONE = 5 * MINUTE
 SECONDS_BETWEEN_LINES = 5

@@ -221,14 +221,14 @@ def test_two_hosts_do_not_give_a_photo_twice(
 
 @ON_EVERY_STORE
 def test_missing_minutes_are_found_by_listing(bucket: Store, s3: Bucket, proxy: Proxy) -> None:
-    """A day with 1,010 pictures and its thumbnails takes two listings and no request for a minute."""
+    """A day with 1,200 pictures and its thumbnails takes two listings and no request for a minute."""
     start = datetime(2026, 11, 22)
-    there = [start + number * MINUTE for number in range(1010)]
+    there = [start + number * MINUTE for number in range(1200)]
     for folder, minutes_in_it in (("", there), ("thumb/", there[:9])):
         bucket.files.replace({f"{each:%Y-%m-%d}/{folder}{each:%H%M}.jpg": b"x" for each in minutes_in_it}, lambda names: names)
     proxy.asked.clear()
     missing = bucket.missing_minutes(start, start + timedelta(days=1))
-    assert missing == [start + number * MINUTE for number in range(1010, 1440)]
+    assert missing == [start + number * MINUTE for number in range(1200, 1440)]
     assert proxy.asked[0] == f"GET {s3.name}/some/where/pruned-before"
     assert [each.partition("?")[0] for each in proxy.asked[1:]] == [f"GET {s3.name}"] * 2
     assert all("delimiter=%2F" in each for each in proxy.asked[1:])
@@ -237,12 +237,11 @@ def test_missing_minutes_are_found_by_listing(bucket: Store, s3: Bucket, proxy: 
 @ON_EVERY_STORE
 def test_catch_up_status_verify_and_prune(cloud: Project, s3: Bucket) -> None:
     """The operator's verbs work there: what is missing is stored in processes, counted, checked, repaired, and let go."""
-    cloud.configure(photos_per_request="4")
     now = minutes.present_minute()
-    span = ("--start", minutes.name(now - 12 * MINUTE), "--stop", minutes.name(now))
+    span = ("--start", minutes.name(now - 40 * MINUTE), "--stop", minutes.name(now))
     run = cloud.run("pipeline", "catch-up", *span, "--workers", "3")
     assert run.returncode == 0, run.stderr
-    assert stored(s3) == [minutes.name(now - number * MINUTE) for number in range(12, 0, -1)]
+    assert stored(s3) == [minutes.name(now - number * MINUTE) for number in range(40, 0, -1)]
     assert len({json.loads(s3.read(name))["id"] for name in s3.files() if name.endswith(".json")}) == len(
         [name for name in s3.files() if name.endswith(".json")]
     )
@@ -251,8 +250,8 @@ def test_catch_up_status_verify_and_prune(cloud: Project, s3: Bucket) -> None:
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert found["disk"] is None
-    assert found["last_24_hours"]["stored"] in (11, 12)
-    assert found["last_24_hours"]["bytes"] > 11 * 1000
+    assert found["last_24_hours"]["stored"] in (39, 40)
+    assert found["last_24_hours"]["bytes"] > 39 * 1000
     assert "disk" not in cloud.run("pipeline", "status").stdout
 
     assert cloud.run("pipeline", "verify").returncode == 0

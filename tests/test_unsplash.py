@@ -13,6 +13,7 @@ from pipeline import sandbox, unsplash
 from pipeline.errors import BadAnswer, BadSettings, InvalidKey, NoPhotos, PhotoGone, QuotaExceeded, RequestRefused, Unavailable
 from pipeline.unsplash import Unsplash
 from tests.conftest import KEY
+from tests.test_hosts import wait_until
 
 
 class Recorder(ThreadingHTTPServer):
@@ -161,6 +162,7 @@ def test_a_picture_asked_for_ahead_is_asked_for_once(recorder: Recorder) -> None
             ask_ahead(address)
         ask_ahead(f"{recorder.url}/photo-4")  # more than two
         asker.download(wanted, file := io.BytesIO())
+        wait_until(lambda: len(recorder.asked) == 2)
     assert file.getvalue() == b"a picture"
     assert sorted(path for path, _ in recorder.asked) == ["/photo-1", "/photo-2"]
     asker.download(unwanted, file := io.BytesIO())
