@@ -69,7 +69,7 @@ class _JpegFile(io.BytesIO):
 
 
 def _thumbnail(image: ImageFile.ImageFile) -> bytes:
-    small = image.convert("RGB")
+    small: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
     small.thumbnail((MAX_THUMBNAIL_PIXELS, MAX_THUMBNAIL_PIXELS), Image.Resampling.BILINEAR, reducing_gap=None)
     with _JpegFile() as file:
         small.save(file, quality=75, **_turned_as(image))
