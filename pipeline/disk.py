@@ -177,7 +177,8 @@ class Disk:
             with locked(self.path(folder)):
                 names = which(list(group))
                 for name in names:
-                    os.replace(files.pop(name).name, self.path(name))
+                    os.replace(files[name].name, self.path(name))
+                    del files[name]
             taken += len(names)
             if self._unflushed is None:
                 _flush_folder(self.path(folder))
@@ -190,16 +191,20 @@ class Disk:
         """Lend a file for each of the names, gone afterwards unless it was renamed; the first call clears away litter."""
         folder = self.path(".tmp")
         files: dict[str, IO[bytes]] = {}
-        with failing_clearly(), contextlib.ExitStack() as stack:
+        with failing_clearly():
             if not self._is_swept:
                 _make_folder(folder)
                 _sweep(folder)
                 self._is_swept = True
-            for name in names:
-                path = f"{folder}/{os.urandom(8).hex()}"
-                stack.callback(_remove_if_there, path)
-                files[name] = stack.enter_context(open(path, "x+b", buffer_bytes))
-            yield files
+            try:
+                with contextlib.ExitStack() as stack:
+                    for name in names:
+                        path = f"{folder}/{os.urandom(8).hex()}"
+                        files[name] = stack.enter_context(open(path, "x+b", buffer_bytes))
+                    yield files
+            finally:
+                for file in files.values():  # those that were not renamed
+                    _remove_if_there(file.name)
 
 
 class _Sizes(Mapping[str, int]):
