@@ -30,11 +30,11 @@ from pipeline import gallery, log, minutes, quota, settings, unsplash
 from pipeline.errors import EndsRun, PipelineError, QuotaExceeded, SliceKilled
 from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
-from pipeline.tasks import StoreImage
+from pipeline.tasks import ExtractUrl, StoreImage
 
 ROUNDS = 3
-# Pictures that a slice has asked for at once: with 100 ms to their host the cores are busy all the same.
-AHEAD = 3
+# Pictures that a slice has asked for at once, at most: with 100 ms to their host the cores are busy all the same.
+AHEAD = 8
 LEFT_ALONE = 5 * MINUTE
 SECONDS_BETWEEN_LINES = 5
 STOPPED = 130
@@ -84,21 +84,22 @@ def _parts(waiting: Sequence[datetime], most: int) -> Iterator[tuple[datetime, .
 
 def store_slice(work: Slice, reserve: int) -> Outcome:
     """Store the slice's minutes, one try each; no download is reported with the last `reserve` requests of the quota."""
-    luigi.configuration.get_config().set("unsplash", "requests_reserved", str(reserve))
-    settings.unsplash_settings.cache_clear()
+    if reserve != settings.unsplash_settings().requests_reserved:
+        luigi.configuration.get_config().set("unsplash", "requests_reserved", str(reserve))
+        settings.unsplash_settings.cache_clear()
     store, stored, failures = settings.store(), 0, dict[datetime, str]()
     end: EndsRun | None = None
     try:
         client = unsplash.client(settings.unsplash_settings().answer_seconds)
         with store.files.flushed_together(), gallery.pages_waiting(store), client.asking_ahead(AHEAD) as ask_ahead:
-            waiting = _with_photos(work, store, ask_ahead)
-            while not (_interrupts or end) and (minute := next(waiting, None)):
-                error = _run(StoreImage(timestamp=minute))
+            tasks = _tasks(work, store, ask_ahead)
+            while not (_interrupts or end) and (task := next(tasks, None)):
+                error = _run(task)
                 end = error if isinstance(error, EndsRun) else None
-                if error and not store.picture(minute).exists():
-                    failures[minute] = store.reason(minute) or repr(error)
+                if error and not store.picture(task.timestamp).exists():
+                    failures[task.timestamp] = store.reason(task.timestamp) or repr(error)
                 else:
-                    stored += 1
+                    stored += isinstance(task, StoreImage)
     except PipelineError as error:
         # The store is in trouble: what is stored counts, the rest waits for the next round.
         log.logger.warning("%s", error)
@@ -107,20 +108,22 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
     return Outcome(stored, failures, end)
 
 
-def _with_photos(work: Slice, store: Store, ask_ahead: Callable[[str], None]) -> Iterator[datetime]:
-    """Give the minute that asks, if there is one, then those that have a photo; the next pictures are asked for by then."""
-    minutes, size = iter(work.minutes), settings.unsplash_settings().size
+def _tasks(work: Slice, store: Store, ask_ahead: Callable[[str], bool]) -> Iterator[StoreImage | ExtractUrl]:
+    """Give the tasks to run: step by step, which a processor does faster than minute by minute."""
+    minutes = iter(work.minutes)
     if work.asks:
-        yield next(minutes)
+        yield StoreImage(timestamp=next(minutes))
     # One answer gives the photos of all: minutes that it has none for wait for the next round.
+    for minute in (with_photo := [minute for minute in minutes if store.metadata(minute).exists()]):
+        yield ExtractUrl(timestamp=minute)
     asked = deque[datetime]()
-    for minute in minutes:
-        if photo := store.metadata(minute).read():
-            if len(asked) == AHEAD:
-                yield asked.popleft()
-            ask_ahead(photo["urls"].get(size))
+    for minute in with_photo:
+        if address := store.address(minute).read():
+            while not ask_ahead(address) and asked:
+                yield StoreImage(timestamp=asked.popleft())
             asked.append(minute)
-    yield from asked
+    for minute in asked:
+        yield StoreImage(timestamp=minute)
 
 
 def _run(task: luigi.Task) -> Exception | None:
@@ -147,7 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser, minute: Callable[[str], datet
     parser.add_argument("--start", type=minute, help="first minute, in place of --since")
     parser.add_argument("--stop", type=minute, help="first minute left alone (default: 5 minutes ago)")
     parser.add_argument("--limit", type=int, help="store so many minutes at most, the newest")
-    parser.add_argument("--workers", type=int, default=16, help="processes side by side, at most (default: 16)")
+    parser.add_argument("--workers", type=int, default=8, help="processes side by side, at most (default: 8)")
     parser.add_argument(
         "--shared", action="store_true", help="share the work with other hosts, through the luigid of luigi.cfg"
     )

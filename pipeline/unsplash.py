@@ -15,17 +15,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeout
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
+from urllib3 import BaseHTTPResponse
 
 from pipeline.errors import (
     BadAnswer,
@@ -45,6 +46,7 @@ SIZES = ("full", "regular", "small", "thumb")
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 20
+QUICK_SECONDS = 2
 EVENT_SECONDS = 3
 MAX_REDIRECTS = 3
 MAX_ADDRESS_LENGTH = 2048
@@ -60,15 +62,17 @@ _UNSPLASH = re.compile(r"https://([a-z0-9-]+\.)*unsplash\.com(:443)?([/?#][!-~]*
 _API_URL = re.compile(r"(https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?)(/[!-~]*)?", re.IGNORECASE | re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 _PHOTO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NO_ANSWER = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
 Photo = dict[str, Any]
 
 
-class _Asked(NamedTuple):
-    """A picture's answer that was asked for ahead, and when."""
+class _Sent(NamedTuple):
+    """A request on its way since a moment: what waits for its answer, and what lets go of it."""
 
-    answer: Future[requests.Response]
     at: float
+    answer: Callable[[], BaseHTTPResponse]
+    let_go: Callable[[], None]
 
 
 class Quota(NamedTuple):
@@ -139,16 +143,15 @@ class Unsplash:
     """
 
     def __init__(self, key: str, url: str = API_URL, answer_seconds: float = 60) -> None:
-        if not (parts := _API_URL.fullmatch(url)):
-            raise BadSettings("UNSPLASH_API_URL is no address: it looks like https://api.unsplash.com")
         self.quota: Quota | None = None
         self._key = key
         self._url = url.rstrip("/")
-        self._own_origin = re.compile(re.escape(parts[1]) + r"([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
+        self._own_origin = re.compile(re.escape(_origin(url)) + r"([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
         self._timeout = (min(CONNECT_SECONDS, answer_seconds), min(READ_SECONDS, answer_seconds))
         self._session = requests.Session()
         self._options: dict[str, dict[str, Any]] = {}
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, _Sent] = {}
+        self._most_asked = 2
         self._answer_seconds = answer_seconds
         adapter = _SandboxAdapter() if key == DEMO_KEY else _DeadlineAdapter(answer_seconds)
         for scheme in ("http://", "https://"):
@@ -188,49 +191,54 @@ class Unsplash:
         for _ in range(1 + MAX_REDIRECTS):
             if not self.may_fetch(address):
                 raise PhotoGone(f"a picture may not come from {address[:100]!r}")
-            answer = self._taken_answer(address)
-            with closing(self._get(address, _PICTURE_HEADERS) if answer is None else answer) as response:
-                if response.is_redirect:
-                    address = _target(address, response.headers["Location"])
+            with closing(self._picture_answer(address)) as response:
+                if isinstance(target := response.get_redirect_location(), str):
+                    address = _target(address, target)
                     continue
-                if response.status_code in (404, 410):
-                    raise PhotoGone(f"the picture is gone: {response.status_code}")
-                if response.status_code != 200:
-                    raise Unavailable(f"the picture's host answered {response.status_code}")
-                if not response.raw.chunked and response.raw.length_remaining is None:
+                if response.status in (404, 410):
+                    raise PhotoGone(f"the picture is gone: {response.status}")
+                if response.status != 200:
+                    raise Unavailable(f"the picture's host answered {response.status}")
+                if not response.chunked and response.length_remaining is None:
                     raise Unavailable("the picture came without a length, and might be cut")
-                for chunk in _chunks(response, MAX_PICTURE_BYTES, PhotoGone):
+                for chunk in _chunks(response, address, MAX_PICTURE_BYTES, PhotoGone):
                     file.write(chunk)
                 return
         raise PhotoGone(f"the picture is behind more than {MAX_REDIRECTS} redirects")
 
     @contextmanager
-    def asking_ahead(self, most: int) -> Iterator[Callable[[str], None]]:
+    def asking_ahead(self, most: int) -> Iterator[Callable[[str], bool]]:
         """Lend a function that asks for the picture at an address, so that `download` need not wait for its host.
 
-        It does nothing while so many are asked for and not downloaded. What is left of them when the block ends is let go.
+        It returns False, and does nothing, while as many are asked for and not downloaded as come quickly, or `most`. What is
+        left of them when the block ends is let go.
         """
-        with ThreadPoolExecutor(most, "ask ahead") as threads:
 
-            def ask(address: str) -> None:
-                if self.may_fetch(address) and address not in self._asked and len(self._asked) < most:
-                    self._asked[address] = _Asked(threads.submit(self._get, address, _PICTURE_HEADERS), time.monotonic())
+        def ask(address: str) -> bool:
+            if len(self._asked) >= min(most, self._most_asked):
+                return False
+            if self.may_fetch(address) and address not in self._asked:
+                self._asked[address] = self._sent(address, _PICTURE_HEADERS)
+            return True
 
-            try:
-                yield ask
-            finally:
-                for asked in self._asked.values():
-                    _let_go(asked)
-                self._asked.clear()
+        try:
+            yield ask
+        finally:
+            for asked in self._asked.values():
+                asked.let_go()
+            self._asked.clear()
 
-    def _taken_answer(self, address: str) -> requests.Response | None:
-        """Return the answer that was asked for ahead; None if there is none, or it waited so long that little time is left."""
-        if not (asked := self._asked.pop(address, None)):
-            return None
-        if time.monotonic() - asked.at > min(READ_SECONDS, self._answer_seconds) / 2:
-            _let_go(asked)
-            return None
-        return asked.answer.result()
+    def _picture_answer(self, address: str) -> BaseHTTPResponse:
+        """Return the answer that was asked for ahead; ask now if none was, or if its host may not wait much longer."""
+        asked = self._asked.pop(address, None)
+        if asked:
+            waited = time.monotonic() - asked.at
+            # Over a slow line the pictures that are asked for take their time from each other.
+            self._most_asked = self._most_asked + 1 if waited < QUICK_SECONDS else max(1, self._most_asked // 2)
+            if waited > min(READ_SECONDS, self._answer_seconds) / 2:
+                asked.let_go()
+                asked = None
+        return (asked or self._sent(address, _PICTURE_HEADERS)).answer()
 
     def report_download(self, location: str) -> None:
         """Request a photo's download_location exactly as given; give up after EVENT_SECONDS, name lookup included."""
@@ -272,23 +280,33 @@ class Unsplash:
 
     def _answer(self, address: str) -> bytes:
         headers = {"Authorization": f"Client-ID {self._key}", "Accept": "application/json", "Accept-Version": "v1"}
-        with closing(self._get(address, headers)) as response:
+        with closing(self._sent(address, headers).answer()) as response:
             self._note_quota(response.headers)
-            if response.status_code == 200:
-                return b"".join(_chunks(response, MAX_JSON_BYTES, BadAnswer))
-            raise self._refusal(response)
+            if response.status == 200:
+                return b"".join(_chunks(response, address, MAX_JSON_BYTES, BadAnswer))
+            raise self._refusal(response, address)
 
-    def _get(self, address: str, headers: Mapping[str, str]) -> requests.Response:
-        """Send one request and return the answer's head: no redirect is followed, no cookie kept, no netrc read."""
+    def _sent(self, address: str, headers: Mapping[str, str]) -> _Sent:
+        """Send one request: no redirect is followed, no cookie kept, no netrc read. What goes wrong is said with its answer."""
         # The adapter, unlike the session, adds nothing to a request. Its preparation would spell the address anew, which has
         # been looked at as it is, and take as long as sending it.
         request = requests.PreparedRequest()
         request.method, request.url, request.headers = "GET", address, CaseInsensitiveDict({**_HEADERS, **headers})
+        options = {"timeout": self._timeout, **self._environment_options(address)}
+        adapter: Any = self._session.get_adapter(address)
+        at, connection, failure = time.monotonic(), None, None
         try:
-            adapter = self._session.get_adapter(address)
-            return adapter.send(request, timeout=self._timeout, **self._environment_options(address))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _unavailable(address, error) from error
+            connection = adapter.begin(request, options)
+        except _NO_ANSWER as error:
+            failure = error
+
+        def answer() -> BaseHTTPResponse:
+            with _said_clearly(address):
+                if failure:
+                    raise failure
+                return cast(BaseHTTPResponse, adapter.finish(request, options, connection))
+
+        return _Sent(at, answer, connection.close if connection else lambda: None)
 
     def _environment_options(self, address: str) -> dict[str, Any]:
         """Return the proxy and the certificates that the environment names for the host; looked up once a host."""
@@ -303,11 +321,11 @@ class Unsplash:
         if limit.isdecimal() and remaining.isdecimal() and headers.get("Age", "0") == "0":
             self.quota = Quota(int(limit[:9]), int(remaining[:9]))
 
-    def _refusal(self, response: requests.Response) -> PipelineError:
+    def _refusal(self, response: BaseHTTPResponse, address: str) -> PipelineError:
         """Return the error that an answer other than 200 means. See docs/reliability.md for the table."""
-        status = response.status_code
+        status = response.status
         try:
-            body = next(_chunks(response, MAX_JSON_BYTES, BadAnswer), b"")
+            body = next(_chunks(response, address, MAX_JSON_BYTES, BadAnswer), b"")
         except PipelineError:
             body = b""
         reason = body.decode("utf-8", "replace")
@@ -359,15 +377,12 @@ def credit(photo: Photo, app_name: str) -> dict[str, str]:
     }
 
 
-def _let_go(asked: _Asked) -> None:
-    """Close the answer, as soon as there is one."""
-
-    def close(answer: Future[requests.Response]) -> None:
-        if not answer.exception():
-            answer.result().close()
-
-    if not asked.answer.cancel():
-        asked.answer.add_done_callback(close)
+def _origin(url: str) -> str:
+    """Return the scheme, the host and the port of the API's address."""
+    with suppress(ValueError):  # of a host or a port that cannot be
+        if (parts := _API_URL.fullmatch(url)) and urlsplit(url).port != 0:
+            return parts[1]
+    raise BadSettings("UNSPLASH_API_URL is no address: it looks like https://api.unsplash.com")
 
 
 def _target(address: str, location: str) -> str:
@@ -399,24 +414,27 @@ def _is_error_list(body: bytes) -> bool:
         return False
 
 
-def _chunks(response: requests.Response, most_bytes: int, too_long: type[PipelineError]) -> Iterator[bytes]:
+def _chunks(response: BaseHTTPResponse, address: str, most_bytes: int, too_long: type[PipelineError]) -> Iterator[bytes]:
     """Give the body piece by piece, as served."""
     received = 0
-    try:
-        for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+    with _said_clearly(address):
+        for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
             received += len(chunk)
             if received > most_bytes:
                 raise too_long(f"the answer is longer than {most_bytes:,} bytes")
             yield chunk
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-        raise _unavailable(response.url, error) from error
 
 
-def _unavailable(address: str, error: BaseException) -> Unavailable:
-    """Return the error with the innermost reason: what urllib3 and requests wrap around it says no more."""
-    while error.__context__:
-        error = error.__context__
-    return Unavailable(f"{urlsplit(address).hostname}: {error}")
+@contextmanager
+def _said_clearly(address: str) -> Iterator[None]:
+    """Turn what keeps an answer from coming into Unavailable with its innermost reason; what is wrapped around says no more."""
+    try:
+        yield
+    except _NO_ANSWER as error:
+        innermost: BaseException = error
+        while innermost.__context__:
+            innermost = innermost.__context__
+        raise Unavailable(f"{urlsplit(address).hostname}: {innermost}") from error
 
 
 class _DeadlineAdapter(HTTPAdapter):
@@ -435,6 +453,38 @@ class _DeadlineAdapter(HTTPAdapter):
             pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": self._response_class})
             self._pools[host] = pool
         return self._pools[host]
+
+    def begin(self, request: requests.PreparedRequest, options: Mapping[str, Any]) -> Any:
+        """Send the request, and return the connection that its answer comes over; None if there is a proxy before the host.
+
+        It is the first half of `send`, without its retries. urllib3 has no public way to borrow a connection from a pool.
+        """
+        pool = self.get_connection_with_tls_context(request, options["verify"], options["proxies"], options["cert"])
+        if pool.proxy:
+            return None
+        self.cert_verify(pool, request.url, options["verify"], options["cert"])
+        connection = pool._get_conn()
+        connection.timeout, seconds_to_read = options["timeout"]
+        try:
+            target = self.request_url(request, None)
+            connection.request("GET", target, headers=request.headers, preload_content=False, decode_content=False)
+        except BaseException:
+            connection.close()
+            raise
+        connection.timeout = seconds_to_read
+        return connection
+
+    def finish(self, request: requests.PreparedRequest, options: Mapping[str, Any], connection: Any) -> BaseHTTPResponse:
+        """Return the answer to a request that was begun, or, without a connection, is sent only now."""
+        if not connection:
+            return cast(BaseHTTPResponse, self.send(request, **options).raw)
+        try:
+            answer = connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+        answer._pool, answer._connection = self.get_connection_with_tls_context(request), connection
+        return cast(BaseHTTPResponse, answer)
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
@@ -477,7 +527,9 @@ class _SandboxAdapter(HTTPAdapter):
         super().__init__()
         self._sandbox = Sandbox()
 
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+    def begin(self, request: requests.PreparedRequest, options: Mapping[str, Any]) -> None:
+        pass
+
+    def finish(self, request: requests.PreparedRequest, options: Mapping[str, Any], connection: None) -> BaseHTTPResponse:
         status, headers, body = self._sandbox.answer(request.path_url, request.headers)
-        raw = urllib3.HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)
-        return self.build_response(request, raw)
+        return urllib3.HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)

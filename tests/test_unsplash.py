@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+from collections import deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -159,8 +160,8 @@ def test_a_picture_asked_for_ahead_is_asked_for_once(recorder: Recorder) -> None
     recorder.body = b"a picture"
     with asker.asking_ahead(2) as ask_ahead:
         for address in (wanted, wanted, recorder.url.replace("127.0.0.1", "localhost") + "/photo-3", unwanted):
-            ask_ahead(address)
-        ask_ahead(f"{recorder.url}/photo-4")  # more than two
+            assert ask_ahead(address)
+        assert not ask_ahead(f"{recorder.url}/photo-4")  # more than two
         asker.download(wanted, file := io.BytesIO())
         wait_until(lambda: len(recorder.asked) == 2)
     assert file.getvalue() == b"a picture"
@@ -168,6 +169,23 @@ def test_a_picture_asked_for_ahead_is_asked_for_once(recorder: Recorder) -> None
     asker.download(unwanted, file := io.BytesIO())
     assert file.getvalue() == b"a picture"
     assert [path for path, _ in recorder.asked].count("/photo-2") == 2
+
+
+@pytest.mark.parametrize(("quick_seconds", "most"), [(60, 5), (0, 1)])
+def test_as_many_are_asked_for_ahead_as_come_quickly(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, quick_seconds: float, most: int
+) -> None:
+    """Over a slow line what is asked for would wait for each other: there it is one, elsewhere up to the limit."""
+    monkeypatch.setattr(unsplash, "QUICK_SECONDS", quick_seconds)
+    recorder.body = b"a picture"
+    asker = Unsplash(KEY, recorder.url)
+    with asker.asking_ahead(5) as ask_ahead:
+        asked = deque[str]()
+        for number in range(20):
+            while not ask_ahead(address := f"{recorder.url}/photo-{number}"):
+                asker.download(asked.popleft(), io.BytesIO())
+            asked.append(address)
+        assert len(asked) == most
 
 
 def test_what_is_wrong_with_a_picture_asked_for_ahead_is_said_at_its_download(recorder: Recorder) -> None:
@@ -212,7 +230,8 @@ def test_the_download_event_goes_to_the_api_alone(client: Unsplash, server: sand
 
 def test_an_address_that_is_none() -> None:
     """UNSPLASH_API_URL must be an http address."""
-    for url in ("api.unsplash.com", "ftp://api.unsplash.com", "https://user:word@api.unsplash.com", "https://a b"):
+    no_addresses = ("api.unsplash.com", "ftp://api.unsplash.com", "https://user:word@api.unsplash.com", "https://a b")
+    for url in (*no_addresses, "http://[1:2]", "http://localhost:65536"):
         with pytest.raises(BadSettings):
             Unsplash(KEY, url)
 
