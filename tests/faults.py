@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -292,6 +293,17 @@ def ended(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]
     """Wait for the process, and return its exit code and what it said."""
     out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def certificate(folder: Path, name: str) -> ssl.SSLContext:
+    """Return what a server named `DNS:localhost`, say, speaks TLS with; its own certificate is `certificate.pem`."""
+    files = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem"))
+    names = ("-subj", "/CN=test", "-addext", f"subjectAltName={name}")
+    request = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, *files]
+    subprocess.run(request, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
 
 
 def program(name: str) -> str:

@@ -3,7 +3,6 @@
 import gzip
 import json
 import socket
-import ssl
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -323,12 +322,7 @@ def test_tls_with_a_server_that_speaks_none(minute: Project, faulty: Server) -> 
 def test_tls_with_a_certificate_that_nobody_signed(minute: Project, faulty: Server, tmp_path_factory: Any) -> None:
     """The key is not sent to a server whose certificate cannot be trusted."""
     folder: Path = tmp_path_factory.mktemp("certificate")
-    names = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
-    files = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem"))
-    request = [faults.program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, *files]
-    subprocess.run(request, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    context = faults.certificate(folder, "IP:127.0.0.1")
     faulty.socket = context.wrap_socket(faulty.socket, server_side=True)
     address = faulty.origin.replace("http:", "https:")
 
