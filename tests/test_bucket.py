@@ -108,6 +108,17 @@ def test_the_requests_of_a_minute(cloud: Project, s3: Bucket, proxy: Proxy) -> N
     assert counts == [2, 6 + 59, 7, 6, 1]
 
 
+def test_the_requests_of_a_catch_up(cloud: Project, api: WatchedSandbox, proxy: Proxy) -> None:
+    """A minute of a catch-up makes 12 requests of the store at most, its share of the pages and the quota included."""
+    cloud.configure(topics="art")
+    cloud.store("2026-11-20T0000")
+    proxy.asked.clear()
+    run = cloud.run("pipeline", "catch-up", "--start", "2026-11-20T0001", "--stop", "2026-11-20T0025")
+    assert run.returncode == 0, run.stderr
+    assert len(api.requests("/photo-")) == 25
+    assert len(proxy.asked) <= 12 * 24
+
+
 def test_no_client_of_s3_on_a_disk(project: Project) -> None:
     """Where ROOT is a folder nothing of S3 is imported."""
     (project.folder / "watched.py").write_text(
