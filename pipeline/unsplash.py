@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeout
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, NoReturn, cast
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
@@ -68,11 +68,11 @@ Photo = dict[str, Any]
 
 
 class _Sent(NamedTuple):
-    """A request on its way since a moment: what waits for its answer, and what lets go of it."""
+    """A request on its way: what waits for its answer, what lets go of it, and since when it is."""
 
-    at: float
     answer: Callable[[], BaseHTTPResponse]
     let_go: Callable[[], None]
+    at: float
 
 
 class Quota(NamedTuple):
@@ -151,7 +151,7 @@ class Unsplash:
         self._session = requests.Session()
         self._options: dict[str, dict[str, Any]] = {}
         self._asked: dict[str, _Sent] = {}
-        self._most_asked = 2
+        self._ahead = 2
         self._answer_seconds = answer_seconds
         adapter = _SandboxAdapter() if key == DEMO_KEY else _DeadlineAdapter(answer_seconds)
         for scheme in ("http://", "https://"):
@@ -188,10 +188,21 @@ class Unsplash:
 
         PhotoGone if it cannot be had from there, Unavailable if the answer was cut or is an error that may pass.
         """
+        sent = self._asked_ahead(address)
+        began = sent.at if sent else time.monotonic()
+        try:
+            self._write_picture(address, sent, file)
+        finally:
+            # Over a slow line the pictures that are on their way take their time from each other.
+            is_quick = time.monotonic() - began < QUICK_SECONDS
+            self._ahead = self._ahead + 1 if is_quick else max(1, self._ahead // 2)
+
+    def _write_picture(self, address: str, sent: _Sent | None, file: IO[bytes]) -> None:
         for _ in range(1 + MAX_REDIRECTS):
             if not self.may_fetch(address):
                 raise PhotoGone(f"a picture may not come from {address[:100]!r}")
-            with closing(self._picture_answer(address)) as response:
+            answer, sent = (sent or self._sent(address, _PICTURE_HEADERS)).answer, None
+            with closing(answer()) as response:
                 if isinstance(target := response.get_redirect_location(), str):
                     address = _target(address, target)
                     continue
@@ -210,12 +221,13 @@ class Unsplash:
     def asking_ahead(self, most: int) -> Iterator[Callable[[str], bool]]:
         """Lend a function that asks for the picture at an address, so that `download` need not wait for its host.
 
-        It returns False, and does nothing, while as many are asked for and not downloaded as come quickly, or `most`. What is
-        left of them when the block ends is let go.
+        It returns False, and does nothing, while enough are on their way: `most`, or fewer where pictures come slowly. Pictures
+        are to be downloaded in the order in which they are asked for. Through a proxy a request leaves with its download.
         """
 
         def ask(address: str) -> bool:
-            if len(self._asked) >= min(most, self._most_asked):
+            self._ahead = min(self._ahead, most)
+            if len(self._asked) >= self._ahead:
                 return False
             if self.may_fetch(address) and address not in self._asked:
                 self._asked[address] = self._sent(address, _PICTURE_HEADERS)
@@ -224,21 +236,18 @@ class Unsplash:
         try:
             yield ask
         finally:
-            for asked in self._asked.values():
-                asked.let_go()
+            for sent in self._asked.values():
+                sent.let_go()
             self._asked.clear()
 
-    def _picture_answer(self, address: str) -> BaseHTTPResponse:
-        """Return the answer that was asked for ahead; ask now if none was, or if its host may not wait much longer."""
-        asked = self._asked.pop(address, None)
-        if asked:
-            waited = time.monotonic() - asked.at
-            # Over a slow line the pictures that are asked for take their time from each other.
-            self._most_asked = self._most_asked + 1 if waited < QUICK_SECONDS else max(1, self._most_asked // 2)
-            if waited > min(READ_SECONDS, self._answer_seconds) / 2:
-                asked.let_go()
-                asked = None
-        return (asked or self._sent(address, _PICTURE_HEADERS)).answer()
+    def _asked_ahead(self, address: str) -> _Sent | None:
+        """Return the request that was sent ahead, if one was and its host may still wait; let go of those passed over."""
+        while address in self._asked:
+            sent = self._asked.pop(first := next(iter(self._asked)))
+            if first == address and time.monotonic() - sent.at < min(READ_SECONDS, self._answer_seconds) / 2:
+                return sent
+            sent.let_go()
+        return None
 
     def report_download(self, location: str) -> None:
         """Request a photo's download_location exactly as given; give up after EVENT_SECONDS, name lookup included."""
@@ -294,19 +303,11 @@ class Unsplash:
         request.method, request.url, request.headers = "GET", address, CaseInsensitiveDict({**_HEADERS, **headers})
         options = {"timeout": self._timeout, **self._environment_options(address)}
         adapter: Any = self._session.get_adapter(address)
-        at, connection, failure = time.monotonic(), None, None
         try:
-            connection = adapter.begin(request, options)
-        except _NO_ANSWER as error:
-            failure = error
-
-        def answer() -> BaseHTTPResponse:
-            with _said_clearly(address):
-                if failure:
-                    raise failure
-                return cast(BaseHTTPResponse, adapter.finish(request, options, connection))
-
-        return _Sent(at, answer, connection.close if connection else lambda: None)
+            sent: _Sent = adapter.sent(request, options)
+        except Exception as error:
+            sent = _Sent(functools.partial(_fail, error), _nothing, time.monotonic())
+        return sent._replace(answer=_said_clearly(address)(sent.answer))
 
     def _environment_options(self, address: str) -> dict[str, Any]:
         """Return the proxy and the certificates that the environment names for the host; looked up once a host."""
@@ -437,6 +438,14 @@ def _said_clearly(address: str) -> Iterator[None]:
         raise Unavailable(f"{urlsplit(address).hostname}: {innermost}") from error
 
 
+def _fail(error: Exception) -> NoReturn:
+    raise error
+
+
+def _nothing() -> None:
+    pass
+
+
 class _DeadlineAdapter(HTTPAdapter):
     """Give every answer, its head included, one deadline: a timeout of requests starts anew with every read."""
 
@@ -454,37 +463,34 @@ class _DeadlineAdapter(HTTPAdapter):
             self._pools[host] = pool
         return self._pools[host]
 
-    def begin(self, request: requests.PreparedRequest, options: Mapping[str, Any]) -> Any:
-        """Send the request, and return the connection that its answer comes over; None if there is a proxy before the host.
+    def sent(self, request: requests.PreparedRequest, options: Mapping[str, Any]) -> _Sent:
+        """Send the request, or, if there is a proxy before its host, have it sent when its answer is waited for.
 
-        It is the first half of `send`, without its retries. urllib3 has no public way to borrow a connection from a pool.
+        It is what `send` does, in two halves and without retries: urllib3 has no public way to borrow a connection from a pool.
         """
         pool = self.get_connection_with_tls_context(request, options["verify"], options["proxies"], options["cert"])
         if pool.proxy:
-            return None
+            return _Sent(lambda: cast(BaseHTTPResponse, self.send(request, **options).raw), _nothing, time.monotonic())
         self.cert_verify(pool, request.url, options["verify"], options["cert"])
         connection = pool._get_conn()
         connection.timeout, seconds_to_read = options["timeout"]
         try:
-            target = self.request_url(request, None)
-            connection.request("GET", target, headers=request.headers, preload_content=False, decode_content=False)
+            connection.request("GET", request.path_url, headers=request.headers, preload_content=False, decode_content=False)
         except BaseException:
             connection.close()
             raise
         connection.timeout = seconds_to_read
-        return connection
 
-    def finish(self, request: requests.PreparedRequest, options: Mapping[str, Any], connection: Any) -> BaseHTTPResponse:
-        """Return the answer to a request that was begun, or, without a connection, is sent only now."""
-        if not connection:
-            return cast(BaseHTTPResponse, self.send(request, **options).raw)
-        try:
-            answer = connection.getresponse()
-        except BaseException:
-            connection.close()
-            raise
-        answer._pool, answer._connection = self.get_connection_with_tls_context(request), connection
-        return cast(BaseHTTPResponse, answer)
+        def answer() -> BaseHTTPResponse:
+            try:
+                response = connection.getresponse()
+            except BaseException:
+                connection.close()
+                raise
+            response._pool, response._connection = pool, connection
+            return cast(BaseHTTPResponse, response)
+
+        return _Sent(answer, connection.close, time.monotonic())
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
@@ -507,11 +513,13 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"no whole answer within {self._seconds:g} s")
-        if left < READ_SECONDS:
-            self._socket.settimeout(left)
-        return self._file.raw.readinto(buffer) or 0
+        if left > READ_SECONDS:
+            return self._file.raw.readinto(buffer) or 0
+        with suppress(TimeoutError):
+            if left > 0:
+                self._socket.settimeout(left)
+                return self._file.raw.readinto(buffer) or 0
+        raise TimeoutError(f"no whole answer within {self._seconds:g} s")
 
     def close(self) -> None:
         self._file.close()
@@ -527,9 +535,9 @@ class _SandboxAdapter(HTTPAdapter):
         super().__init__()
         self._sandbox = Sandbox()
 
-    def begin(self, request: requests.PreparedRequest, options: Mapping[str, Any]) -> None:
-        pass
+    def sent(self, request: requests.PreparedRequest, options: Mapping[str, Any]) -> _Sent:
+        def answer() -> BaseHTTPResponse:
+            status, headers, body = self._sandbox.answer(request.path_url, request.headers)
+            return urllib3.HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)
 
-    def finish(self, request: requests.PreparedRequest, options: Mapping[str, Any], connection: None) -> BaseHTTPResponse:
-        status, headers, body = self._sandbox.answer(request.path_url, request.headers)
-        return urllib3.HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)
+        return _Sent(answer, _nothing, time.monotonic())

@@ -240,7 +240,7 @@ def test_a_picture_that_hangs(fault: Fault, faulty: Server, tmp_path: Path) -> N
     """A picture that does not come within the time for an answer is given up for now, and leaves no file."""
     faulty.breaks("picture", fault)
     client = Unsplash(KEY, faulty.origin, answer_seconds=0.3)
-    assert "timed out" in reason(Unavailable, client, faulty, tmp_path)
+    assert "no whole answer within 0.3 s" in reason(Unavailable, client, faulty, tmp_path)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -24,11 +24,21 @@ WAIT_SECONDS = 60
 class PlainSandbox(WatchedSandbox):
     """A sandbox without photos of Unsplash+, so that one answer is always enough for a slice."""
 
+    def __init__(self, origin: str) -> None:
+        super().__init__(origin)
+        self._offers: list[bytes] = []
+
     def answer(self, target: str, headers: dict[str, str]) -> sandbox.Answer:  # type: ignore[override]
         answer = super().answer(target, headers)
         while b"/premium_photo-" in answer.body:
             answer = sandbox.Sandbox.answer(self, target, headers)
+        if target.startswith("/photos/random"):
+            self._offers.append(answer.body)
         return answer
+
+    def slice_of(self, picture: str) -> int:
+        """Return the number of the answer that offered the picture."""
+        return next(number for number, offer in enumerate(self._offers) if picture.encode() in offer)
 
 
 @pytest.fixture
@@ -159,16 +169,17 @@ def test_a_killed_host_s_slices_are_finished_by_another(
 ) -> None:
     """Its processes end with it; the other host, which has nothing left to do, waits for its slices, and asks nothing again."""
     held: list[str] = []
+    is_alone = True
 
     def hold(target: str) -> None:
-        # Pictures of both slices under way, which have some by now: one slice asks for no more than AHEAD at once.
-        if target.startswith("/photo-") and len(pictures_fetched(api)) > 3 * AHEAD and len(held) < AHEAD + 1:
+        if is_alone and target.startswith("/photo-") and len(pictures_fetched(api)) > 3 * AHEAD:
             held.append(target)
             gate.wait(WAIT_SECONDS)
 
     api.instead = hold
     killed = hosts.start()
-    wait_until(lambda: len(held) == AHEAD + 1)
+    wait_until(lambda: len({api.slice_of(picture) for picture in list(held)}) == 2)
+    is_alone = False
     other = hosts.start()
     wait_until(lambda: len(luigid.api("task_list", status="DONE", upstream_status="")) == SLICES - 2)
     processes = children(killed)

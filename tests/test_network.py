@@ -1,6 +1,7 @@
 """TLS, and proxies before it: a server with a certificate, and a proxy that notes what it passes on."""
 
 import http.client
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from pipeline import sandbox
 from tests import faults
-from tests.conftest import Project, WatchedSandbox
+from tests.conftest import KEY, Project, WatchedSandbox
 
 SPAN = ("--start", "2026-11-20T0000", "--stop", "2026-11-20T0040")
 MINUTES = 40
@@ -47,7 +48,7 @@ def bundle(tls_api: WatchedSandbox, tmp_path: Path) -> str:
 
 
 class Proxy(ThreadingHTTPServer):
-    """Pass requests on, and note their targets: addresses, or `CONNECT host:port`."""
+    """Pass requests on, and note their targets: addresses, or `CONNECT host:port` with its headers."""
 
     daemon_threads = True
 
@@ -55,6 +56,7 @@ class Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), ProxyHandler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.asked: list[str] = []
+        self.connect_headers: list[str] = []
 
 
 class ProxyHandler(BaseHTTPRequestHandler):
@@ -77,6 +79,7 @@ class ProxyHandler(BaseHTTPRequestHandler):
 
     def do_CONNECT(self) -> None:
         self.server.asked.append(f"CONNECT {self.path}")
+        self.server.connect_headers.append(str(self.headers))
         name, _, port = self.path.rpartition(":")
         with socket.create_connection((name, int(port))) as host:
             self.send_response(200)
@@ -154,3 +157,13 @@ def test_tls_through_a_proxy(project: Project, tls_api: WatchedSandbox, bundle: 
     assert run.returncode == 0, run.stderr
     assert pictures(project) == MINUTES == len(tls_api.requests("/photo-"))
     assert set(proxy.asked) == {f"CONNECT {urlsplit(tls_api.origin).netloc}"}
+    assert not re.search(f"authorization|{KEY}", "".join(proxy.connect_headers), re.IGNORECASE)
+
+
+def test_past_a_proxy(project: Project, api: WatchedSandbox, proxy: Proxy) -> None:
+    """A host that the environment excepts is asked itself."""
+    name = str(urlsplit(api.origin).hostname)
+    run = project.run("pipeline", "catch-up", *SPAN, HTTP_PROXY=proxy.url, http_proxy=proxy.url, NO_PROXY=name, no_proxy=name)
+    assert run.returncode == 0, run.stderr
+    assert pictures(project) == MINUTES == len(api.requests("/photo-"))
+    assert proxy.asked == []

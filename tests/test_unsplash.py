@@ -2,11 +2,14 @@
 
 import io
 import json
+import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +32,10 @@ class Recorder(ThreadingHTTPServer):
         self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.connections: set[object] = set()
+
+    def handle_error(self, *arguments: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # that is a picture let go
+            super().handle_error(*arguments)
 
 
 class RecorderHandler(BaseHTTPRequestHandler):
@@ -171,21 +178,48 @@ def test_a_picture_asked_for_ahead_is_asked_for_once(recorder: Recorder) -> None
     assert [path for path, _ in recorder.asked].count("/photo-2") == 2
 
 
-@pytest.mark.parametrize(("quick_seconds", "most"), [(60, 5), (0, 1)])
-def test_as_many_are_asked_for_ahead_as_come_quickly(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, quick_seconds: float, most: int
-) -> None:
-    """Over a slow line what is asked for would wait for each other: there it is one, elsewhere up to the limit."""
-    monkeypatch.setattr(unsplash, "QUICK_SECONDS", quick_seconds)
+def test_as_many_are_asked_for_ahead_as_come_quickly(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a slow line what is asked for would wait for each other: there it is one at a time, elsewhere up to the limit."""
     recorder.body = b"a picture"
     asker = Unsplash(KEY, recorder.url)
     with asker.asking_ahead(5) as ask_ahead:
         asked = deque[str]()
-        for number in range(20):
-            while not ask_ahead(address := f"{recorder.url}/photo-{number}"):
-                asker.download(asked.popleft(), io.BytesIO())
-            asked.append(address)
-        assert len(asked) == most
+        for quick_seconds, pictures, most in ((60, 50, 5), (0, 7, 1), (60, 11, 5)):
+            monkeypatch.setattr(unsplash, "QUICK_SECONDS", quick_seconds)
+            for number in range(pictures):
+                while not ask_ahead(address := f"{recorder.url}/{most}-{number}"):
+                    asker.download(asked.popleft(), io.BytesIO())
+                asked.append(address)
+            assert len(asked) == most
+        wait_until(lambda: len(recorder.asked) == 50 + 7 + 11)
+
+
+def test_a_picture_that_was_passed_over_is_let_go(recorder: Recorder) -> None:
+    """Where another run has stored a picture meanwhile, what was asked for keeps neither its place nor its connection."""
+    recorder.body = b"a picture"
+    asker = Unsplash(KEY, recorder.url)
+    with asker.asking_ahead(2) as ask_ahead:
+        assert ask_ahead(f"{recorder.url}/stored-by-another-run")
+        assert ask_ahead(f"{recorder.url}/photo-1")
+        asker.download(f"{recorder.url}/photo-1", io.BytesIO())
+        assert ask_ahead(f"{recorder.url}/photo-2")
+        assert ask_ahead(f"{recorder.url}/photo-3")
+
+
+def test_a_host_that_takes_no_connection_is_tried_once_a_picture() -> None:
+    """A picture that was asked for ahead in vain has failed: its download does not wait for its host again."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as host:
+        address = f"http://127.0.0.1:{host.getsockname()[1]}"
+        asker = Unsplash(KEY, address, answer_seconds=0.2)
+        with socket.create_connection(host.getsockname()) as only_one, asker.asking_ahead(2) as ask_ahead:
+            ask_ahead(f"{address}/photo-1")
+            with host.accept()[0] as accepted:
+                assert accepted.getpeername() == only_one.getsockname()
+            with pytest.raises(Unavailable, match="timed out"):
+                asker.download(f"{address}/photo-1", io.BytesIO())
+        host.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            host.accept()
 
 
 def test_what_is_wrong_with_a_picture_asked_for_ahead_is_said_at_its_download(recorder: Recorder) -> None:
