@@ -45,9 +45,14 @@ def link(address: str, text: str) -> str:
     return f'<a href="{escape(address)}" rel="noopener" target="_blank">{escape(text)}</a>'
 
 
+def thumbnail_name(minute: datetime) -> str:
+    """Return the name of the minute's thumbnail below ROOT."""
+    return f"{minute.date().isoformat()}/thumb/{minute:%H%M}.jpg"
+
+
 def publish(store: Store, minute: datetime, picture: Picture) -> None:
     """Show a picture that was stored: its thumbnail, the pages, and ROOT/latest.jpg."""
-    name = f"{minute.date().isoformat()}/thumb/{minute:%H%M}.jpg"
+    name = thumbnail_name(minute)
     if (waiting := _waiting.get()) is not None:
         waiting[name] = picture.thumbnail
     else:

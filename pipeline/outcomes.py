@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import luigi
@@ -114,12 +113,8 @@ def _say(task: Any, state: str) -> None:
 
 
 def _keep_failure(task: Any, reason: str) -> None:
-    """Write the reason into the minute's `.error`, unless the minute is stored by now."""
-    store = settings.store()
-    now = datetime.now(timezone.utc)
-    line = f"{now:%Y-%m-%dT%H:%M:%SZ} {task.task_family}: {' '.join(reason.split())}\n"
     try:
-        store.failure(task.timestamp).write(line, only_if=lambda: not store.picture(task.timestamp).exists())
+        settings.store().keep_failure(task.timestamp, f"{task.task_family}: {reason}")
     except PipelineError as error:
         _say(task, f"could not keep its failure: {error}")
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
 from functools import cache, lru_cache
 from itertools import groupby
@@ -127,6 +127,11 @@ class Store:
     def _file(self, kind: Callable[..., Kind], minute: datetime, suffix: str) -> Kind:
         file: Kind = _target_class(kind, self.files.target)(self, minute, suffix)
         return file
+
+    def keep_failure(self, minute: datetime, reason: str) -> None:
+        """Keep why the minute failed, as `StoreImage: why`, with the time; PhotoReplaced if it is stored by now."""
+        line = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {' '.join(reason.split())}\n"
+        self.failure(minute).write(line, only_if=lambda: not self.picture(minute).exists())
 
     def forget_failure(self, minute: datetime) -> None:
         """Remove the minute's reason of a failure, if there is one."""

@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -97,9 +97,8 @@ def verify_minute(store: Store, minute: datetime) -> str:
 
     reason, had_picture = store.files.exclusively(minute.date().isoformat(), remove)
     if had_picture and reason:
-        line = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} verify: {reason}\n"
         with contextlib.suppress(PhotoReplaced):
-            store.failure(minute).write(line, only_if=lambda: not store.picture(minute).exists())
+            store.keep_failure(minute, f"verify: {reason}")
     return reason
 
 
@@ -110,8 +109,7 @@ def _failing(store: Store, minute: datetime) -> tuple[list[str], str]:
     """
     metadata, address, picture = store.metadata(minute), store.address(minute), store.picture(minute)
     is_stored = store.files.size(picture.name) is not None
-    thumbnail = f"{minute.date().isoformat()}/thumb/{minute:%H%M}.jpg"
-    made = [picture.name, thumbnail, address.name, metadata.name]
+    made = [picture.name, gallery.thumbnail_name(minute), address.name, metadata.name]
     # A file that may not be read ends the check: it is not bad.
     line = store.files.read_surely(address.name) or b""
     if is_stored or store.files.read_surely(metadata.name):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -119,6 +120,14 @@ class WatchedSandbox(sandbox.Sandbox):
 def status(number: int, body: bytes = b"") -> sandbox.Answer:
     """Return an answer of nothing but a status, and a body if there is one."""
     return sandbox.Answer(number, {"Content-Length": str(len(body))}, body)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Return when it holds; fail if it does not within so many seconds."""
+    give_up = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
 
 
 @pytest.fixture

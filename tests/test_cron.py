@@ -6,15 +6,14 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pipeline import minutes
-from tests.conftest import KEY, REPOSITORY, Project, WatchedSandbox, status
+from tests.conftest import KEY, REPOSITORY, Project, WatchedSandbox, status, wait_until
 from tests.test_luigid import free_port, running_luigid
 
 WAIT_SECONDS = 200
@@ -130,14 +129,6 @@ def running_cron(folder: Path, crontab: str) -> Iterator[None]:
         process.communicate(timeout=WAIT_SECONDS)
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Return when it holds."""
-    give_up = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.2)
-
-
 def jobs(folder: Path) -> list[str]:
     """Return the processes that work in the folder, cron aside."""
     found = []
@@ -162,10 +153,10 @@ def test_cron_stores_every_minute_with_and_without_luigid(installed: Project) ->
     # The line that prints shows that a mail would be seen.
     with running_cron(folder, f"{crontab}* * * * * echo printed\n"):
         with running_luigid(folder, installed.environment, port(installed)) as luigid:
-            wait_until(lambda: len(pictures(installed)) == 2 and not set(jobs(folder)) - {"luigid"})
+            wait_until(lambda: len(pictures(installed)) == 2 and not set(jobs(folder)) - {"luigid"}, WAIT_SECONDS)
             assert len(luigid.api("task_list", status="DONE", upstream_status="")) == 6
-        wait_until(lambda: len(pictures(installed)) == 4 and not jobs(folder))
-        wait_until(lambda: (folder / "mail").exists())
+        wait_until(lambda: len(pictures(installed)) == 4 and not jobs(folder), WAIT_SECONDS)
+        wait_until(lambda: (folder / "mail").exists(), WAIT_SECONDS)
 
     log = (folder / "log" / "minute.log").read_text()
     stored = pictures(installed)

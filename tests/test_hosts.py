@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from pipeline import sandbox
 from pipeline.catchup import AHEAD
-from tests.conftest import Project, WatchedSandbox, status
+from tests.conftest import Project, WatchedSandbox, status, wait_until
 from tests.test_luigid import Luigid, free_port, running_luigid
 
 # Six hours on the grid of 26 rounds of 6 topics: three windows, one of them whole.
@@ -122,13 +121,6 @@ def holds(gate: threading.Event, is_held: Callable[[str], bool]) -> Callable[[st
 def workers(luigid: Luigid) -> dict[str, int]:
     """Return how many slices each of luigid's workers has running."""
     return {worker["name"]: worker["num_running"] for worker in luigid.api("worker_list")}
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 def stored_by(process: "subprocess.Popen[str]", code: int = 0) -> int:

@@ -16,8 +16,7 @@ import pytest
 from pipeline import sandbox, unsplash
 from pipeline.errors import BadAnswer, BadSettings, InvalidKey, NoPhotos, PhotoGone, QuotaExceeded, RequestRefused, Unavailable
 from pipeline.unsplash import Unsplash
-from tests.conftest import KEY
-from tests.test_hosts import wait_until
+from tests.conftest import KEY, wait_until
 
 
 class Recorder(ThreadingHTTPServer):
