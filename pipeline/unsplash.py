@@ -5,13 +5,11 @@ else. Times are seconds.
 """
 
 import functools
-import http.client
 import io
 import json
 import math
 import os
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,13 +17,10 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeout
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
-from typing import IO, Any, NamedTuple, NoReturn, cast
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from urllib3 import BaseHTTPResponse
 
 from pipeline.errors import (
@@ -39,13 +34,12 @@ from pipeline.errors import (
     RequestRefused,
     Unavailable,
 )
+from pipeline.transport import READ_SECONDS, Sent, Transport, chunks
 
 API_URL = "https://api.unsplash.com"
 DEMO_KEY = "DEMO_KEY"
 SIZES = ("full", "regular", "small", "thumb")
 
-CONNECT_SECONDS = 10
-READ_SECONDS = 20
 QUICK_SECONDS = 2
 EVENT_SECONDS = 3
 MAX_REDIRECTS = 3
@@ -53,26 +47,14 @@ MAX_ADDRESS_LENGTH = 2048
 MAX_JSON_BYTES = 8 * 2**20
 MAX_PICTURE_BYTES = 100 * 2**20
 
-_HEADERS = {"User-Agent": "picture-a-minute", "Accept-Encoding": "identity"}
 _PICTURE_HEADERS = {"Accept": "image/jpeg"}
-_BUFFER_BYTES = 2**16
-_CHUNK_BYTES = 2**18
 _REASON_CHARACTERS = 500
 _UNSPLASH = re.compile(r"https://([a-z0-9-]+\.)*unsplash\.com(:443)?([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
 _API_URL = re.compile(r"(https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?)(/[!-~]*)?", re.IGNORECASE | re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 _PHOTO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NO_ANSWER = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
 Photo = dict[str, Any]
-
-
-class _Sent(NamedTuple):
-    """A request on its way: what waits for its answer, what lets go of it, and since when it is."""
-
-    answer: Callable[[], BaseHTTPResponse]
-    let_go: Callable[[], None]
-    at: float
 
 
 class Quota(NamedTuple):
@@ -147,15 +129,10 @@ class Unsplash:
         self._key = key
         self._url = url.rstrip("/")
         self._own_origin = re.compile(re.escape(_origin(url)) + r"([/?#][!-~]*)?", re.IGNORECASE | re.ASCII)
-        self._timeout = (min(CONNECT_SECONDS, answer_seconds), min(READ_SECONDS, answer_seconds))
-        self._session = requests.Session()
-        self._options: dict[str, dict[str, Any]] = {}
-        self._asked: dict[str, _Sent] = {}
+        self._transport: Transport | _Samples = _Samples() if key == DEMO_KEY else Transport(answer_seconds)
+        self._asked: dict[str, Sent] = {}
         self._ahead = 2
         self._answer_seconds = answer_seconds
-        adapter = _SandboxAdapter() if key == DEMO_KEY else _DeadlineAdapter(answer_seconds)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
 
     def random_photos(
         self, topic: str, count: int, *, size: str, orientation: str = "", content_filter: str = "low"
@@ -197,11 +174,11 @@ class Unsplash:
             is_quick = time.monotonic() - began < QUICK_SECONDS
             self._ahead = self._ahead + 1 if is_quick else max(1, self._ahead // 2)
 
-    def _write_picture(self, address: str, sent: _Sent | None, file: IO[bytes]) -> None:
+    def _write_picture(self, address: str, sent: Sent | None, file: IO[bytes]) -> None:
         for _ in range(1 + MAX_REDIRECTS):
             if not self.may_fetch(address):
                 raise PhotoGone(f"a picture may not come from {address[:100]!r}")
-            answer, sent = (sent or self._sent(address, _PICTURE_HEADERS)).answer, None
+            answer, sent = (sent or self._transport.sent(address, _PICTURE_HEADERS)).answer, None
             with closing(answer()) as response:
                 if isinstance(target := response.get_redirect_location(), str):
                     address = _target(address, target)
@@ -212,7 +189,7 @@ class Unsplash:
                     raise Unavailable(f"the picture's host answered {response.status}")
                 if not response.chunked and response.length_remaining is None:
                     raise Unavailable("the picture came without a length, and might be cut")
-                for chunk in _chunks(response, address, MAX_PICTURE_BYTES, PhotoGone):
+                for chunk in chunks(response, address, MAX_PICTURE_BYTES, PhotoGone):
                     file.write(chunk)
                 return
         raise PhotoGone(f"the picture is behind more than {MAX_REDIRECTS} redirects")
@@ -230,7 +207,7 @@ class Unsplash:
             if len(self._asked) >= self._ahead:
                 return False
             if self.may_fetch(address) and address not in self._asked:
-                self._asked[address] = self._sent(address, _PICTURE_HEADERS)
+                self._asked[address] = self._transport.sent(address, _PICTURE_HEADERS)
             return True
 
         try:
@@ -240,7 +217,7 @@ class Unsplash:
                 sent.let_go()
             self._asked.clear()
 
-    def _asked_ahead(self, address: str) -> _Sent | None:
+    def _asked_ahead(self, address: str) -> Sent | None:
         """Return the request that was sent ahead, if one was and its host may still wait; let go of those passed over."""
         while address in self._asked:
             sent = self._asked.pop(first := next(iter(self._asked)))
@@ -289,32 +266,11 @@ class Unsplash:
 
     def _answer(self, address: str) -> bytes:
         headers = {"Authorization": f"Client-ID {self._key}", "Accept": "application/json", "Accept-Version": "v1"}
-        with closing(self._sent(address, headers).answer()) as response:
+        with closing(self._transport.sent(address, headers).answer()) as response:
             self._note_quota(response.headers)
             if response.status == 200:
-                return b"".join(_chunks(response, address, MAX_JSON_BYTES, BadAnswer))
+                return b"".join(chunks(response, address, MAX_JSON_BYTES, BadAnswer))
             raise self._refusal(response, address)
-
-    def _sent(self, address: str, headers: Mapping[str, str]) -> _Sent:
-        """Send one request: no redirect is followed, no cookie kept, no netrc read. What goes wrong is said with its answer."""
-        # The adapter, unlike the session, adds nothing to a request. Its preparation would spell the address anew, which has
-        # been looked at as it is, and take as long as sending it.
-        request = requests.PreparedRequest()
-        request.method, request.url, request.headers = "GET", address, CaseInsensitiveDict({**_HEADERS, **headers})
-        options = {"timeout": self._timeout, **self._environment_options(address)}
-        adapter: Any = self._session.get_adapter(address)
-        try:
-            sent: _Sent = adapter.sent(request, options)
-        except Exception as error:
-            sent = _Sent(functools.partial(_fail, error), _nothing, time.monotonic())
-        return sent._replace(answer=_said_clearly(address)(sent.answer))
-
-    def _environment_options(self, address: str) -> dict[str, Any]:
-        """Return the proxy and the certificates that the environment names for the host; looked up once a host."""
-        host = urlsplit(address).netloc
-        if host not in self._options:
-            self._options[host] = {**self._session.merge_environment_settings(address, {}, True, None, None)}
-        return self._options[host]
 
     def _note_quota(self, headers: Mapping[str, str]) -> None:
         """Remember the quota, unless the answer is from a cache: its figures are of another time."""
@@ -326,7 +282,7 @@ class Unsplash:
         """Return the error that an answer other than 200 means. See docs/reliability.md for the table."""
         status = response.status
         try:
-            body = next(_chunks(response, address, MAX_JSON_BYTES, BadAnswer), b"")
+            body = next(chunks(response, address, MAX_JSON_BYTES, BadAnswer), b"")
         except PipelineError:
             body = b""
         reason = body.decode("utf-8", "replace")
@@ -415,129 +371,18 @@ def _is_error_list(body: bytes) -> bool:
         return False
 
 
-def _chunks(response: BaseHTTPResponse, address: str, most_bytes: int, too_long: type[PipelineError]) -> Iterator[bytes]:
-    """Give the body piece by piece, as served."""
-    received = 0
-    with _said_clearly(address):
-        for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
-            received += len(chunk)
-            if received > most_bytes:
-                raise too_long(f"the answer is longer than {most_bytes:,} bytes")
-            yield chunk
-
-
-@contextmanager
-def _said_clearly(address: str) -> Iterator[None]:
-    """Turn what keeps an answer from coming into Unavailable with its innermost reason; what is wrapped around says no more."""
-    try:
-        yield
-    except _NO_ANSWER as error:
-        innermost: BaseException = error
-        while innermost.__context__:
-            innermost = innermost.__context__
-        raise Unavailable(f"{urlsplit(address).hostname}: {innermost}") from error
-
-
-def _fail(error: Exception) -> NoReturn:
-    raise error
-
-
-def _nothing() -> None:
-    pass
-
-
-class _DeadlineAdapter(HTTPAdapter):
-    """Give every answer, its head included, one deadline: a timeout of requests starts anew with every read."""
-
-    def __init__(self, answer_seconds: float) -> None:
-        super().__init__()
-        self._response_class = staticmethod(functools.partial(_DeadlineResponse, seconds=answer_seconds))
-        self._pools: dict[tuple[str, str], Any] = {}
-
-    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> Any:
-        """Return the connections to the request's host, looked up once a host, as what the environment says of it is."""
-        host = urlsplit(str(request.url))[:2]
-        if host not in self._pools:
-            pool: Any = super().get_connection_with_tls_context(request, *arguments, **options)
-            pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": self._response_class})
-            self._pools[host] = pool
-        return self._pools[host]
-
-    def sent(self, request: requests.PreparedRequest, options: Mapping[str, Any]) -> _Sent:
-        """Send the request, or, if there is a proxy before its host, have it sent when its answer is waited for.
-
-        It is what `send` does, in two halves and without retries: urllib3 has no public way to borrow a connection from a pool.
-        """
-        pool = self.get_connection_with_tls_context(request, options["verify"], options["proxies"], options["cert"])
-        if pool.proxy:
-            return _Sent(lambda: cast(BaseHTTPResponse, self.send(request, **options).raw), _nothing, time.monotonic())
-        self.cert_verify(pool, request.url, options["verify"], options["cert"])
-        connection = pool._get_conn()
-        connection.timeout, seconds_to_read = options["timeout"]
-        try:
-            connection.request("GET", request.path_url, headers=request.headers, preload_content=False, decode_content=False)
-        except BaseException:
-            connection.close()
-            raise
-        connection.timeout = seconds_to_read
-
-        def answer() -> BaseHTTPResponse:
-            try:
-                response = connection.getresponse()
-            except BaseException:
-                connection.close()
-                raise
-            response._pool, response._connection = pool, connection
-            return cast(BaseHTTPResponse, response)
-
-        return _Sent(answer, connection.close, time.monotonic())
-
-
-class _DeadlineResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *arguments: Any, seconds: float, **options: Any) -> None:
-        super().__init__(sock, *arguments, **options)
-        self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp, seconds), _BUFFER_BYTES)
-
-
-class _DeadlineReader(io.RawIOBase):
-    """Read a socket until the deadline."""
-
-    def __init__(self, sock: socket.socket, file: io.BufferedReader, seconds: float) -> None:
-        self._socket = sock
-        self._file = file
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        left = self._deadline - time.monotonic()
-        if left > READ_SECONDS:
-            return self._file.raw.readinto(buffer) or 0
-        with suppress(TimeoutError):
-            if left > 0:
-                self._socket.settimeout(left)
-                return self._file.raw.readinto(buffer) or 0
-        raise TimeoutError(f"no whole answer within {self._seconds:g} s")
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-class _SandboxAdapter(HTTPAdapter):
-    """Hand every request to the built-in sandbox: no socket is opened."""
+class _Samples:
+    """Answer every request by the built-in sandbox: no socket is opened."""
 
     def __init__(self) -> None:
         from pipeline.sandbox import Sandbox
 
-        super().__init__()
         self._sandbox = Sandbox()
 
-    def sent(self, request: requests.PreparedRequest, options: Mapping[str, Any]) -> _Sent:
+    def sent(self, address: str, headers: Mapping[str, str]) -> Sent:
         def answer() -> BaseHTTPResponse:
-            status, headers, body = self._sandbox.answer(request.path_url, request.headers)
-            return urllib3.HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)
+            target = urlsplit(address)._replace(scheme="", netloc="").geturl()
+            status, answer_headers, body = self._sandbox.answer(target, headers)
+            return urllib3.HTTPResponse(io.BytesIO(body), answer_headers, status, preload_content=False)
 
-        return _Sent(answer, _nothing, time.monotonic())
+        return Sent(time.monotonic(), answer)

@@ -88,9 +88,11 @@ class Project:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _ctrl_c_is_taken() -> None:
-    """Let the processes of the tests take Ctrl-C: a shell has what it starts in the background ignore it."""
+def _signals_are_taken() -> None:
+    """Let the processes of the tests take Ctrl-C and hangups, which a background shell and nohup have them ignore."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
