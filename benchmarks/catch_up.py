@@ -3,9 +3,9 @@
     python benchmarks/catch_up.py [--minutes 1440] [--rounds 3]
 
 Whole processes, in turns, against the same loopback server on the same cores; every answer holds other photos. The project
-checks and syncs every picture, the others nothing, but for the pool of processes: it does to a picture what the project does,
-and only that, and so shows what checking costs by itself. Figures are medians of the rounds. The server says that no request
-is left for download events, as with a demo key, except where they are named.
+checks and syncs every picture; most others do not. Two do, and no more, in processes side by side: a pool shows what checking
+costs by itself, three Luigi tasks about the least that a program of this form can cost. Figures are medians of the rounds. The
+server says that no request is left for download events, as with a demo key, except where they are named.
 """
 
 import argparse
@@ -142,6 +142,11 @@ def checked_pool(world: World, count: int) -> Measure:
     return world.run(str(world.programs / "python"), str(loopback.PEERS / "checked_pool.py"), "checked", str(count))
 
 
+def checked_luigi(world: World, count: int) -> Measure:
+    script = str(loopback.PEERS / "checked_luigi.py")
+    return world.run(str(world.programs / "python"), script, START.isoformat(), str(count))
+
+
 def bare_pool(world: World, count: int) -> Measure:
     return world.run(str(world.programs / "python"), str(loopback.PEERS / "bare_pool.py"), "bare", str(count))
 
@@ -181,6 +186,7 @@ def main() -> None:
                 "bare pool, 16 threads": bare_pool,
                 "**this project**": project,
                 "pool of processes, checked and synced": checked_pool,
+                "three Luigi tasks, checked and synced": checked_luigi,
                 "plain Luigi": plain_luigi,
             }
             if shutil.which("curl"):
@@ -206,6 +212,7 @@ def main() -> None:
                     "bare pool, 16 threads": bare_pool,
                     "**this project**": project,
                     "pool of processes, checked and synced": checked_pool,
+                    "three Luigi tasks, checked and synced": checked_luigi,
                 }
                 found = measured(far, world._replace(url=server.url), count, rounds)
                 table(f"{count:,} minutes, {LATENCY_SECONDS * 1000:.0f} ms added to every request", found, count)
