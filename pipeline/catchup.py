@@ -30,7 +30,7 @@ from pipeline import gallery, log, minutes, quota, settings, unsplash
 from pipeline.errors import EndsRun, PipelineError, QuotaExceeded, SliceKilled
 from pipeline.minutes import MINUTE, REACH
 from pipeline.storage import Store
-from pipeline.tasks import ExtractUrl, StoreImage
+from pipeline.tasks import ExtractUrl, FetchMetadata, StoreImage
 
 ROUNDS = 3
 # Pictures that a slice has asked for at once, at most: with 100 ms to their host the cores are busy all the same.
@@ -47,7 +47,7 @@ _SPAN_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Slice(NamedTuple):
-    """Minutes that are stored one after the other; those with `asks` need one answer of the API first."""
+    """Minutes that are stored one after the other; one that `asks` is for the answer of the API that they need first."""
 
     minutes: tuple[datetime, ...]
     asks: bool
@@ -83,7 +83,10 @@ def _parts(waiting: Sequence[datetime], most: int) -> Iterator[tuple[datetime, .
 
 
 def store_slice(work: Slice, reserve: int) -> Outcome:
-    """Store the slice's minutes, one try each; no download is reported with the last `reserve` requests of the quota."""
+    """Store the slice's minutes, one try each, or ask for their photos, if it asks.
+
+    No download is reported with the last `reserve` requests of the quota.
+    """
     if reserve != settings.unsplash_settings().requests_reserved:
         luigi.configuration.get_config().set("unsplash", "requests_reserved", str(reserve))
         settings.unsplash_settings.cache_clear()
@@ -108,13 +111,13 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
     return Outcome(stored, failures, end)
 
 
-def _tasks(work: Slice, store: Store, ask_ahead: Callable[[str], bool]) -> Iterator[StoreImage | ExtractUrl]:
+def _tasks(work: Slice, store: Store, ask_ahead: Callable[[str], bool]) -> Iterator[FetchMetadata | ExtractUrl | StoreImage]:
     """Give the tasks to run: step by step, which a processor does faster than minute by minute."""
-    minutes = iter(work.minutes)
     if work.asks:
-        yield StoreImage(timestamp=next(minutes))
+        yield FetchMetadata(timestamp=work.minutes[0])
+        return
     # One answer gives the photos of all: minutes that it has none for wait for the next round.
-    for minute in (with_photo := [minute for minute in minutes if store.metadata(minute).exists()]):
+    for minute in (with_photo := [minute for minute in work.minutes if store.metadata(minute).exists()]):
         yield ExtractUrl(timestamp=minute)
     asked = deque[datetime]()
     for minute in with_photo:
@@ -214,18 +217,17 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
         try:
             while asking or ready or running:
                 while (asking or ready) and len(running) < processes:
-                    # Answers are asked for ahead, by the first minute alone: slices that end together do not wait together.
+                    # Answers are asked for ahead: slices that end together do not wait together.
                     is_ahead = len(ready) >= processes
                     work = ready.popleft() if ready and (is_ahead or not asking) else asking.popleft()
-                    first = work._replace(minutes=work.minutes[:1]) if work.asks else work
                     with _interrupts_waiting():
                         # What still waits for an answer of the API comes before the download events.
-                        running[pool.submit(store_slice, first, reserved + len(asking))] = work
+                        running[pool.submit(store_slice, work, reserved + len(asking))] = work
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     work, outcome = running.pop(future), future.result()
                     progress.add(outcome)
-                    if work.asks and len(work.minutes) > 1:
-                        ready.append(Slice(work.minutes[1:], asks=False))
+                    if work.asks:
+                        ready.append(work._replace(asks=False))
                     if outcome.end and (not end or isinstance(end, QuotaExceeded)):
                         end = outcome.end
                     if end:
