@@ -47,7 +47,7 @@ _SPAN_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Slice(NamedTuple):
-    """Minutes that are stored one after the other; one that `asks` is for the answer of the API that they need first."""
+    """Minutes to store one after the other or, if it `asks`, to ask the API for photos of."""
 
     minutes: tuple[datetime, ...]
     asks: bool
