@@ -47,10 +47,10 @@ _SPAN_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Slice(NamedTuple):
-    """Minutes to store one after the other or, if it `asks`, to ask the API for photos of."""
+    """Minutes to store one after the other; before them `asks`, if they need it, asks the API for the photos of all."""
 
     minutes: tuple[datetime, ...]
-    asks: bool
+    asks: datetime | None
 
 
 class Outcome(NamedTuple):
@@ -64,12 +64,12 @@ class Outcome(NamedTuple):
 def slices(missing: Sequence[datetime], store: Store, topics: Sequence[str], most: int) -> list[Slice]:
     """Return the missing minutes as slices, the newest first."""
     ready = store.filed(missing)
-    made = [Slice(tuple(ready[start : start + most]), asks=False) for start in range(0, len(ready), most)]
+    made = [Slice(tuple(ready[start : start + most]), asks=None) for start in range(0, len(ready), most)]
     of_topic: dict[str, list[datetime]] = {}
     for minute in sorted(set(missing).difference(ready)):
         of_topic.setdefault(minutes.topic_of(minute, topics), []).append(minute)
     for waiting in of_topic.values():
-        made += [Slice(part, asks=True) for part in _parts(waiting, most)]
+        made += [Slice(part, asks=part[0]) for part in _parts(waiting, most)]
     return sorted(made, key=lambda each: (not each.asks, each.minutes[-1]), reverse=True)
 
 
@@ -83,10 +83,7 @@ def _parts(waiting: Sequence[datetime], most: int) -> Iterator[tuple[datetime, .
 
 
 def store_slice(work: Slice, reserve: int) -> Outcome:
-    """Store the slice's minutes, one try each, or ask for their photos, if it asks.
-
-    No download is reported with the last `reserve` requests of the quota.
-    """
+    """Store the slice's minutes, one try each; no download is reported with the last `reserve` requests of the quota."""
     if reserve != settings.unsplash_settings().requests_reserved:
         luigi.configuration.get_config().set("unsplash", "requests_reserved", str(reserve))
         settings.unsplash_settings.cache_clear()
@@ -114,8 +111,7 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
 def _tasks(work: Slice, store: Store, ask_ahead: Callable[[str], bool]) -> Iterator[FetchMetadata | ExtractUrl | StoreImage]:
     """Give the tasks to run: step by step, which a processor does faster than minute by minute."""
     if work.asks:
-        yield FetchMetadata(timestamp=work.minutes[0])
-        return
+        yield FetchMetadata(timestamp=work.asks)
     # One answer gives the photos of all: minutes that it has none for wait for the next round.
     for minute in (with_photo := [minute for minute in work.minutes if store.metadata(minute).exists()]):
         yield ExtractUrl(timestamp=minute)
@@ -206,7 +202,7 @@ def store_all(missing: Sequence[datetime], store: Store, workers: int, progress:
 def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") -> EndsRun | None:
     """Run the slices in so many processes at most; return what ended them before their time, if so."""
     reserved = settings.unsplash_settings().requests_reserved
-    asking, ready = (deque(work for work in waiting if work.asks is asks) for asks in (True, False))
+    asking, ready = (deque(work for work in waiting if bool(work.asks) is asks) for asks in (True, False))
     running = dict[Future[Outcome], Slice]()
     end: EndsRun | None = None
     # What is here by now is shared with the processes, and not copied into each by a search for cycles; hardly any are made.
@@ -217,17 +213,18 @@ def _store_slices(waiting: Sequence[Slice], workers: int, progress: "Progress") 
         try:
             while asking or ready or running:
                 while (asking or ready) and len(running) < processes:
-                    # Answers are asked for ahead: slices that end together do not wait together.
+                    # Answers are asked for ahead, without the minutes: slices that end together do not wait together.
                     is_ahead = len(ready) >= processes
                     work = ready.popleft() if ready and (is_ahead or not asking) else asking.popleft()
+                    step = work._replace(minutes=()) if work.asks else work
                     with _interrupts_waiting():
                         # What still waits for an answer of the API comes before the download events.
-                        running[pool.submit(store_slice, work, reserved + len(asking))] = work
+                        running[pool.submit(store_slice, step, reserved + len(asking))] = work
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     work, outcome = running.pop(future), future.result()
                     progress.add(outcome)
-                    if work.asks:
-                        ready.append(work._replace(asks=False))
+                    if work.asks and not outcome.failures:
+                        ready.append(work._replace(asks=None))
                     if outcome.end and (not end or isinstance(end, QuotaExceeded)):
                         end = outcome.end
                     if end:

@@ -64,9 +64,8 @@ class Slice(luigi.Task):
         catchup.begin_process()
         wanted, store = settings.unsplash_settings(), settings.store()
         for part in catchup.slices(self._missing(), store, wanted.topics, wanted.photos_per_request):
-            for step in (part, part._replace(asks=False)) if part.asks else (part,):
-                if end := catchup.store_slice(step, self.requests_reserved).end:
-                    raise end
+            if end := catchup.store_slice(part, self.requests_reserved).end:
+                raise end
         if left := self._missing():
             reasons = (store.reason(minute) for minute in left)
             raise MayPass(f"{len(left)} still missing: {next(filter(None, reasons), 'without a photo, or stopped')}")

@@ -52,8 +52,8 @@ def test_minutes_with_a_photo_need_no_answer(tmp_path: Path) -> None:
     ready = START + 7 * MINUTE
     store.file_photos({ready: photo("a")})
     first, *others = catchup.slices(day_s_minutes(), store, TOPICS, 30)
-    assert first == Slice((ready,), asks=False)
-    assert all(work.asks for work in others)
+    assert first == Slice((ready,), asks=None)
+    assert all(work.asks == work.minutes[0] for work in others)
 
 
 def test_a_slice_is_within_reach_of_one_answer(tmp_path: Path) -> None:
