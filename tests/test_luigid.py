@@ -24,6 +24,7 @@ from pipeline import sandbox
 from tests.conftest import REPOSITORY, Project
 
 START_SECONDS = 60
+ASKED_AGAIN_SECONDS = 5
 MINUTE = "2026-11-23T1205"
 
 
@@ -81,8 +82,13 @@ def running_luigid(folder: Path, environment: Mapping[str, str], port: int = 0) 
             time.sleep(0.05)
         yield luigid
     finally:
-        process.terminate()
-        process.wait(START_SECONDS)
+        give_up = time.monotonic() + START_SECONDS
+        while process.poll() is None:
+            assert time.monotonic() < give_up, "luigid did not end"
+            # It loses a signal that comes while it writes a line of its log, as it would write another one then.
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(ASKED_AGAIN_SECONDS)
 
 
 @pytest.fixture
