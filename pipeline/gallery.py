@@ -8,22 +8,18 @@ screen, and it works from `file://` too, where a page may show another file but 
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from datetime import time as time_of_day
 from html import escape
 from itertools import groupby
 from typing import Any
 
-from pipeline import log
-from pipeline.errors import PhotoReplaced, PipelineError
+from pipeline.errors import PhotoReplaced
 from pipeline.jpeg import Picture
 from pipeline.minutes import MINUTE
 from pipeline.storage import Store
 from pipeline.unsplash import Photo
-
-_waiting: ContextVar[dict[str, bytes] | None] = ContextVar("waiting", default=None)
 
 
 def credit_html(photo: Photo) -> str:
@@ -51,28 +47,13 @@ def thumbnail_name(minute: datetime) -> str:
 
 
 def publish(store: Store, minute: datetime, picture: Picture) -> None:
-    """Show a picture that was stored: its thumbnail, the pages, and ROOT/latest.jpg."""
-    name = thumbnail_name(minute)
-    if (waiting := _waiting.get()) is not None:
-        waiting[name] = picture.thumbnail
-    else:
-        store.write(name, picture.thumbnail)
+    """Show a picture that was stored: its thumbnail, the pages, and ROOT/latest.jpg.
+
+    Inside `Store.written_together` the thumbnail waits for its end, and the rest for a call of `write_pages`.
+    """
+    store.write_soon(thumbnail_name(minute), picture.thumbnail)
+    if not store.is_writing_together:
         write_pages(store, [minute])
-
-
-@contextlib.contextmanager
-def pages_waiting(store: Store) -> Iterator[None]:
-    """Leave the pages to a call of `write_pages`, and write the thumbnails at once, when the block ends."""
-    thumbnails: dict[str, bytes] = {}
-    token = _waiting.set(thumbnails)
-    try:
-        yield
-    finally:
-        _waiting.reset(token)
-        try:
-            store.files.replace(thumbnails, lambda names: names)
-        except PipelineError as error:
-            log.logger.warning("thumbnails: %s", error)  # the pictures are stored
 
 
 def write_pages(store: Store, changed: Iterable[datetime]) -> None:

@@ -13,8 +13,9 @@ from typing import IO, Any, Protocol, TypeVar
 
 from luigi.target import FileSystemTarget
 
+from pipeline import log
 from pipeline.disk import Disk
-from pipeline.errors import PhotoGone, PhotoReplaced, RootUnusable
+from pipeline.errors import PhotoGone, PhotoReplaced, PipelineError, RootUnusable
 from pipeline.minutes import MINUTE
 
 _NAMES = [f"{hour:02}{minute:02}" for hour in range(24) for minute in range(60)]
@@ -107,6 +108,7 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.files = _files(str(root))
+        self._waiting: dict[str, tuple[bytes, Callable[[], bool]]] | None = None
 
     def metadata(self, minute: datetime) -> "Metadata":
         """Return the minute's photo."""
@@ -308,6 +310,43 @@ class Store:
         if not self.files.replace({name: content}, lambda names: names if only_if() else ()):
             raise PhotoReplaced
 
+    def write_soon(self, name: str, content: bytes, only_if: Callable[[], bool] = lambda: True) -> None:
+        """Do what `write` does, or leave it to the block of `written_together`, where what may not have its name is let go."""
+        if self._waiting is None:
+            self.write(name, content, only_if)
+        else:
+            self._waiting[name] = content, only_if
+
+    @property
+    def is_writing_together(self) -> bool:
+        """Tell whether a block of `written_together` is open."""
+        return self._waiting is not None
+
+    @contextlib.contextmanager
+    def written_together(self) -> Iterator[Callable[[], None]]:
+        """Have many files wait for the disk once: what `write_soon` was given is written when the block ends.
+
+        What cannot be written then is said in the log. Lends a function that writes at once what waits, or raises.
+        """
+        waiting = self._waiting = dict[str, tuple[bytes, Callable[[], bool]]]()
+
+        def write_waiting() -> None:
+            held = dict(waiting)
+            waiting.clear()
+            if held:
+                contents = {name: content for name, (content, _) in held.items()}
+                self.files.replace(contents, lambda names: [name for name in names if held[name][1]()])
+
+        with self.files.flushed_together():
+            try:
+                yield write_waiting
+            finally:
+                self._waiting = None
+                try:
+                    write_waiting()
+                except PipelineError as error:
+                    log.logger.warning("%s", error)
+
 
 class StoredFile(FileSystemTarget):
     """A file of a minute; an empty one counts as absent."""
@@ -355,6 +394,10 @@ class Address(StoredFile):
 
     def exists(self) -> bool:
         return bool(self.read())
+
+    def write(self, text: str, only_if: Callable[[], bool] = lambda: True) -> None:
+        """Replace the content, as Store.write_soon does."""
+        self.store.write_soon(self.name, text.encode(), only_if)
 
     def line(self) -> str:
         """Return the address; PhotoReplaced if it is gone since the task was begun."""

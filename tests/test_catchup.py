@@ -183,7 +183,7 @@ def test_thumbnails_that_cannot_be_written_fail_nothing(project: Project, api: W
     run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0010")
     assert run.returncode == 0, run.stderr
     assert pictures(project) == expected(START, 10)
-    assert "thumbnails: " in run.stderr
+    assert "2026-11-20/thumb/0000.jpg: Not a directory" in run.stderr
     assert 'src="0005.jpg"' in (project.root / "2026-11-20/index.html").read_text()
 
 

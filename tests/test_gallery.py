@@ -59,7 +59,7 @@ def publish(store: Store, *minutes: datetime, **changes: Any) -> None:
 def fill(store: Store, start: datetime, stop: datetime, **changes: Any) -> list[datetime]:
     """Keep a picture for each minute from start to before stop, and write the pages once."""
     minutes = [start + number * MINUTE for number in range((stop - start) // MINUTE)]
-    with gallery.pages_waiting(store):
+    with store.written_together():
         publish(store, *minutes, **changes)
     gallery.write_pages(store, minutes)
     return minutes
@@ -254,9 +254,10 @@ def test_a_day_filled_later_is_linked_by_its_neighbours(store: Store) -> None:
 
 
 def test_pages_can_wait_for_the_end_of_many_pictures(store: Store) -> None:
-    """Inside `pages_waiting` only thumbnails are written."""
-    with gallery.pages_waiting(store):
+    """Of pictures stored inside `written_together` only thumbnails are written, at its end."""
+    with store.written_together():
         publish(store, NOON)
+        assert not (store.files.local_path("") / "2026-11-23" / "thumb").exists()
     assert not list(store.files.local_path("").rglob("*.html"))
     assert not (store.files.local_path("") / "latest.jpg").exists()
     assert (store.files.local_path("") / "2026-11-23" / "thumb" / "1200.jpg").exists()

@@ -138,6 +138,24 @@ def test_folders_are_flushed_once_a_block(disk: Store, monkeypatch: pytest.Monke
     assert flushed[4:] == ["a file", "a folder"]
 
 
+def test_what_is_written_together_waits(store: Store) -> None:
+    """Addresses wait for the lent function or the end of the block, and those of another photo by then are let go."""
+    minutes = [MIDDAY + number * MINUTE for number in range(3)]
+    line = "https://images.unsplash.com/photo-a\n"
+    store.file_photos(dict.fromkeys(minutes, photo("a")))
+    with store.written_together() as write_waiting:
+        store.address(minutes[0]).write(line, only_if=store.metadata(minutes[0]).exists)
+        store.address(minutes[1]).write(line, only_if=store.metadata(minutes[1]).exists)
+        assert not store.address(minutes[0]).exists()
+        store.drop_photo(minutes[1], "a")
+        write_waiting()
+        assert store.address(minutes[0]).exists()
+        store.address(minutes[2]).write(line)
+    assert {name for name in names(store) if name.endswith(".txt")} == {"2026-11-23/1205.txt", "2026-11-23/1207.txt"}
+    store.address(minutes[0]).write("another\n")
+    assert store.files.read(store.address(minutes[0]).name) == b"another\n"
+
+
 def test_the_lock_keeps_two_runs_apart(disk: Store) -> None:
     """While one run decides and renames, another one waits."""
     disk.files.local_path("").mkdir()
