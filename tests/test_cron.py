@@ -135,7 +135,7 @@ def jobs(folder: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             name = (process / "comm").read_text().strip()
-            if (process / "cwd").resolve() == folder and name not in ("cron", "unshare"):
+            if (process / "cwd").samefile(folder) and name not in ("cron", "unshare"):
                 found.append(name)
         except OSError:
             continue
