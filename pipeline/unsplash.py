@@ -6,6 +6,7 @@ else. Times are seconds.
 
 import functools
 import io
+import ipaddress
 import json
 import math
 import os
@@ -338,6 +339,8 @@ def _origin(url: str) -> str:
     """Return the scheme, the host and the port of the API's address."""
     with suppress(ValueError):  # of a host or a port that cannot be
         if (parts := _API_URL.fullmatch(url)) and urlsplit(url).port != 0:
+            if parts[2].startswith("["):
+                ipaddress.IPv6Address(parts[2][1:-1])  # urlsplit looks from Python 3.11.4 on
             return parts[1]
     raise BadSettings("UNSPLASH_API_URL is no address: it looks like https://api.unsplash.com")
 

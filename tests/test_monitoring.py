@@ -38,7 +38,6 @@ def test_metrics_and_history_of_a_run(project: Project, tmp_path_factory: pytest
         **project.environment,
         "LUIGI_CONFIG_PATH": str(DEPLOY / "luigid.cfg"),
         "STATE_DIRECTORY": str(state),
-        "PYTHONWARNINGS": "default",
     }
     with running_luigid(project.folder, environment) as luigid:
         run = run_minute(project, luigid)
