@@ -11,7 +11,7 @@ setup(
     license="MIT",
     packages=["pipeline"],
     python_requires=">=3.10",
-    install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66", "urllib3>=2"],
+    install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66", "urllib3>=2.2"],
     extras_require={
         "monitor": ["prometheus_client>=0.26", "sqlalchemy>=1.4.54,<2"],
         "s3": ["boto3>=1.36"],

@@ -171,7 +171,6 @@ def test_a_refused_redirect(address: str, client: Unsplash, faulty: Server, else
         "https://images.unsplash.com:443/photo",
         "https://a.b.c.unsplash.com?photo",
         "https://unsplash.com/@user",
-        f"https://{'x' * 64}.unsplash.com/photo",
     ],
 )
 def test_an_address_of_unsplash(address: str, client: Unsplash, elsewhere: Listener) -> None:
@@ -180,6 +179,13 @@ def test_an_address_of_unsplash(address: str, client: Unsplash, elsewhere: Liste
     with pytest.raises(Unavailable):
         client.download(address, io.BytesIO())
     assert elsewhere.connections() > 0
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_host_with_a_name_too_long(client: Unsplash) -> None:
+    """A host whose name no proxy can be asked for does not answer."""
+    with pytest.raises(Unavailable):
+        client.download(f"https://{'x' * 64}.unsplash.com/photo", io.BytesIO())
 
 
 def test_the_longest_address(client: Unsplash) -> None:
