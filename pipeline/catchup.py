@@ -87,7 +87,7 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
     if reserve != settings.unsplash_settings().requests_reserved:
         luigi.configuration.get_config().set("unsplash", "requests_reserved", str(reserve))
         settings.unsplash_settings.cache_clear()
-    store, stored, failures = settings.store(), 0, dict[datetime, str]()
+    store, stored, failures = settings.store(), set[datetime](), dict[datetime, str]()
     end: EndsRun | None = None
     try:
         client = unsplash.client(settings.unsplash_settings().answer_seconds)
@@ -98,20 +98,21 @@ def store_slice(work: Slice, reserve: int) -> Outcome:
                 end = error if isinstance(error, EndsRun) else None
                 if error and not store.picture(task.timestamp).exists():
                     failures[task.timestamp] = store.reason(task.timestamp) or repr(error)
-                else:
-                    stored += isinstance(task, StoreImage)
+                elif isinstance(task, StoreImage):
+                    stored.add(task.timestamp)
     except PipelineError as error:
         # The store is in trouble: what is stored counts, the rest waits for the next round.
         log.logger.warning("%s", error)
+        failures |= {minute: str(error) for minute in work.minutes if minute not in stored}
         end = error if isinstance(error, EndsRun) else end
     Register.clear_instance_cache()  # Luigi would keep every task of every slice
-    return Outcome(stored, failures, end)
+    return Outcome(len(stored), failures, end)
 
 
 def _tasks(
     work: Slice, store: Store, write_waiting: Callable[[], None], ask_ahead: Callable[[str], bool]
 ) -> Iterator[FetchMetadata | ExtractUrl | StoreImage]:
-    """Give the tasks to run: step by step, so that addresses are written together; a processor likes it better, too."""
+    """Give the tasks to run: step by step, which a processor does faster, and which lets addresses be written together."""
     if work.asks:
         yield FetchMetadata(timestamp=work.asks)
     # One answer gives the photos of all: minutes that it has none for wait for the next round.

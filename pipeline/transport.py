@@ -27,7 +27,7 @@ READ_SECONDS = 20
 _HEADERS = {"User-Agent": "picture-a-minute", "Accept-Encoding": "identity"}
 _BUFFER_BYTES = 2**16
 _CHUNK_BYTES = 2**18
-# A UnicodeError is that of a host that no proxy can be asked for, from Python 3.13 on.
+# A UnicodeError is that of a host that no proxy can be asked for, from Python 3.12 on.
 _NO_ANSWER = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, UnicodeError)
 
 

@@ -187,6 +187,18 @@ def test_thumbnails_that_cannot_be_written_fail_nothing(project: Project, api: W
     assert 'src="0005.jpg"' in (project.root / "2026-11-20/index.html").read_text()
 
 
+def test_addresses_that_cannot_be_written_are_the_reason_of_their_minutes(project: Project, api: WatchedSandbox) -> None:
+    """What stands in the addresses' way is said of each minute that has no picture for it, and no picture is fetched."""
+    project.configure(topics="art")
+    (project.root / "2026-11-20/0001.txt").mkdir(parents=True)
+    run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0003")
+    assert run.returncode == 30, run.stderr
+    reason = re.escape(f"{project.root.name}/2026-11-20/0001.txt: Is a directory")
+    assert re.findall(rf"(?m)^(\S+) failed: .*{reason}$", run.stderr) == [f"2026-11-20T000{number}" for number in range(3)]
+    assert "3 failed" in run.stderr
+    assert not api.requests("/photo-")
+
+
 def test_a_folder_that_cannot_be_flushed_ends_its_slice_alone(project: Project, api: WatchedSandbox) -> None:
     """Trouble of the disk at the end of a slice is said; its pictures count, and the other slices go on."""
     code = f"""

@@ -69,10 +69,11 @@ def free_port() -> int:
 def running_luigid(folder: Path, environment: Mapping[str, str], port: int = 0) -> Iterator[Luigid]:
     """Run luigid in the folder, with the luigi.cfg there, until the block ends; what it warns of is Luigi's own."""
     luigid = Luigid(port or free_port())
-    command = ["luigid", "--address", "127.0.0.1", "--port", str(luigid.port), "--state-path", str(folder / "luigid.state")]
-    program, variables = Path(sys.executable).parent / command[0], {**environment, "PYTHONWARNINGS": "default"}
+    program = str(Path(sys.executable).parent / "luigid")
+    command = [program, "--address", "127.0.0.1", "--port", str(luigid.port), "--state-path", str(folder / "luigid.state")]
+    variables = {**environment, "PYTHONWARNINGS": "default"}
     with (folder / "luigid.log").open("a") as log:
-        process = subprocess.Popen([program, *command[1:]], cwd=folder, env=variables, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log)
     try:
         give_up = time.monotonic() + START_SECONDS
         while not luigid.is_up():
