@@ -4,12 +4,20 @@ Every error of this project is one line for a person. The three classes at the t
 may be tried again; Luigi does the trying (see `[scheduler]` in luigi.cfg).
 """
 
+MAX_LINE_LENGTH = 500
+
+
+def line(text: str, length: int = MAX_LINE_LENGTH) -> str:
+    """Return the text as one line for a person: without control characters, and no longer than is read."""
+    shown = "".join(filter(str.isprintable, " ".join(text[: 20 * length].split())))
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
 
 class PipelineError(Exception):
     """Say what is wrong in one line."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        return line(super().__str__())
 
 
 class MayPass(PipelineError):
@@ -52,12 +60,20 @@ class RootUnusable(EndsRun):
     """Nothing can be stored under ROOT."""
 
 
+class NameTaken(EndsRun):
+    """Something else has the name of a minute's file or folder; other minutes can be stored."""
+
+
+class NothingStored(PipelineError):
+    """There is no such picture."""
+
+
 class LuigidAway(EndsRun):
     """luigid, by which hosts share a catch-up, does not answer."""
 
 
-class SliceKilled(EndsRun):
-    """A process of the catch-up did not live to its end."""
+class ProcessKilled(EndsRun):
+    """A process that did a part of the work was killed."""
 
 
 class Unavailable(MayPass):

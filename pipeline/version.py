@@ -1,0 +1,3 @@
+"""The version of the package."""
+
+VERSION = "1.1.0"
