@@ -1,20 +1,14 @@
 """Where a picture may come from: refused means that no connection was made."""
 
-import io
-import json
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pipeline.errors import BadAnswer, PhotoGone, Unavailable
 from pipeline.unsplash import Unsplash
-from tests import faults
-from tests.conftest import KEY, Project
-from tests.faults import MINUTE, STORED, Listener, Server
-
-faulty, minute = faults.faulty, faults.minute
+from tests import processes, servers
+from tests.servers import Listener, Server
 
 # PORT is a port of this machine on which something listens that is not the API, OWN that of the API.
 REFUSED = [
@@ -97,24 +91,6 @@ NO_TEXT: list[Any] = [
 ]
 
 
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    """Listen on a port to which all comes that is not for 127.0.0.1 itself: it is the proxy for the rest of the world."""
-    listener = Listener()
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        for variable in (name, name.lower()):
-            monkeypatch.setenv(variable, f"http://127.0.0.1:{listener.port}")
-    for variable in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(variable, "127.0.0.1,localhost")
-    yield listener
-    listener.connections()
-
-
-@pytest.fixture
-def client(faulty: Server) -> Unsplash:
-    return Unsplash(KEY, faulty.origin)
-
-
 def filled_in(address: str, faulty: Server, elsewhere: Listener) -> str:
     return address.replace("PORT", str(elsewhere.port)).replace("OWN", str(faulty.server_port))
 
@@ -124,19 +100,17 @@ def can_be_a_header(address: str) -> bool:
     return address.isprintable() and address.strip() == address and address not in ("", "/photo", "unsplash.com/photo")
 
 
-def photo_with(address: Any) -> faults.Fault:
-    return faults.changes_photo(lambda photo: photo["urls"].update(regular=address))
+def photo_with(address: Any) -> servers.Fault:
+    return servers.changes_photo(lambda photo: photo["urls"].update(regular=address))
 
 
 @pytest.mark.parametrize("address", REFUSED)
 def test_a_refused_address(address: str, client: Unsplash, faulty: Server, elsewhere: Listener) -> None:
     """A picture is not fetched from there, and nothing is connected to."""
-    file = io.BytesIO()
     with pytest.raises(PhotoGone, match="may not come from"):
-        client.download(filled_in(address, faulty, elsewhere), file)
+        client.picture(filled_in(address, faulty, elsewhere))
     assert elsewhere.connections() == 0
     assert faulty.requests == []
-    assert file.getvalue() == b""
 
 
 @pytest.mark.parametrize("address", [*REFUSED, *NO_TEXT])
@@ -155,9 +129,9 @@ def test_a_refused_address_in_an_answer(address: Any, client: Unsplash, faulty: 
 def test_a_refused_redirect(address: str, client: Unsplash, faulty: Server, elsewhere: Listener) -> None:
     """A picture's redirect is not followed to there, and nothing is connected to."""
     target = filled_in(address, faulty, elsewhere).encode().decode("latin-1")
-    faulty.breaks("picture", faults.redirects(target))
+    faulty.breaks("picture", servers.redirects(target))
     with pytest.raises(PhotoGone, match="may not come from"):
-        client.download(f"{faulty.origin}/photo", io.BytesIO())
+        client.picture(f"{faulty.origin}/photo")
     assert elsewhere.connections() == 0
     assert faulty.count("picture") == len(faulty.requests) == 1
 
@@ -178,7 +152,7 @@ def test_an_address_of_unsplash(address: str, client: Unsplash, elsewhere: Liste
     """https on unsplash.com and below is connected to; a host that does not answer is no reason to drop the photo."""
     assert client.may_fetch(address)
     with pytest.raises(Unavailable):
-        client.download(address, io.BytesIO())
+        client.picture(address)
     assert elsewhere.connections() > 0
 
 
@@ -187,7 +161,7 @@ def test_a_host_with_a_name_too_long(client: Unsplash, elsewhere: Listener) -> N
     address = f"https://{'x' * 64}.unsplash.com/photo"
     assert client.may_fetch(address)
     with pytest.raises(Unavailable):
-        client.download(address, io.BytesIO())
+        client.picture(address)
     assert (elsewhere.connections() > 0) is (sys.version_info < (3, 12))
 
 
@@ -202,74 +176,25 @@ def test_the_longest_address(client: Unsplash) -> None:
 @pytest.mark.parametrize("hops", [1, 3])
 def test_a_redirect_at_home(status: int, hops: int, client: Unsplash, faulty: Server) -> None:
     """Up to three redirects are followed, of every kind, to the API's own origin, relative ones too; the key goes with none."""
-    faulty.breaks("picture", faults.redirects("/other", status), times=hops - 1)
+    faulty.breaks("picture", servers.redirects("/other", status), times=hops - 1)
     photo = client.random_photos("art", 1, size="regular")[0]
-    faulty.breaks("picture", faults.redirects(photo["urls"]["regular"].removeprefix(faulty.origin), status), times=hops)
-    file = io.BytesIO()
-    client.download(f"{faulty.origin}/first", file)
-    assert file.getvalue().startswith(b"\xff\xd8")
+    faulty.breaks("picture", servers.redirects(photo["urls"]["regular"].removeprefix(faulty.origin), status), times=hops)
+    assert client.picture(f"{faulty.origin}/first").startswith(b"\xff\xd8")
     assert faulty.count("picture") == hops + 1
-    faults.assert_key_went_to_the_api_alone(faulty)
+    processes.assert_key_went_to_the_api_alone(faulty)
 
 
 @pytest.mark.parametrize("target", ["", "?", "#", "/photo", "//127.0.0.1:OWN/photo", "http://127.0.0.1:OWN/photo"])
 def test_a_redirect_loop(target: str, client: Unsplash, faulty: Server, elsewhere: Listener) -> None:
     """A picture behind more than three redirects is given up."""
-    faulty.breaks("picture", faults.redirects(filled_in(target, faulty, elsewhere)))
+    faulty.breaks("picture", servers.redirects(filled_in(target, faulty, elsewhere)))
     with pytest.raises(PhotoGone, match="more than 3 redirects"):
-        client.download(f"{faulty.origin}/photo", io.BytesIO())
+        client.picture(f"{faulty.origin}/photo")
     assert faulty.count("picture") == 4
 
 
 def test_a_redirect_without_a_target(client: Unsplash, faulty: Server) -> None:
     """A redirect that leads nowhere is an answer that may pass."""
-    faulty.breaks("picture", faults.answers(302))
+    faulty.breaks("picture", servers.answers(302))
     with pytest.raises(Unavailable, match="answered 302"):
-        client.download(f"{faulty.origin}/photo", io.BytesIO())
-
-
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:PORT/", "https://user:password@unsplash.com/", "file:///etc/passwd", None]
-)
-def test_a_run_whose_answers_lead_elsewhere(address: Any, minute: Project, faulty: Server, elsewhere: Listener) -> None:
-    """A run that gets no photo with an address that may be fetched fails with this reason, and connects to nothing."""
-    if address:
-        address = filled_in(address, faulty, elsewhere)
-    faulty.breaks("photos", photo_with(address))
-    run = minute.store(MINUTE, http_proxy=f"http://127.0.0.1:{elsewhere.port}", no_proxy="127.0.0.1")
-    assert run.returncode == 30
-    assert "none that can be used" in faults.failure(minute)
-    assert minute.files() == {"quota", "2026-11-23/1205.error"}
-    assert elsewhere.connections() == 0
-    faults.assert_key_is_nowhere(minute, run)
-
-
-@pytest.mark.parametrize("target", ["http://127.0.0.1:PORT/", "https://evilunsplash.com/", "http://[::1/", "\x80", "/photo"])
-def test_a_run_whose_picture_leads_elsewhere(target: str, minute: Project, faulty: Server, elsewhere: Listener) -> None:
-    """A photo whose picture redirects to where it may not is replaced, and the next one is stored."""
-    faulty.breaks("picture", faults.redirects(filled_in(target, faulty, elsewhere)), times=4 if target == "/photo" else 1)
-    run = minute.store(MINUTE, http_proxy=f"http://127.0.0.1:{elsewhere.port}", no_proxy="127.0.0.1")
-    assert run.returncode == 0, run.stderr
-    assert faulty.count("photos") == 2
-    assert minute.files() == STORED
-    assert elsewhere.connections() == 0
-    faults.assert_key_is_nowhere(minute, run)
-    faults.assert_key_went_to_the_api_alone(faulty)
-
-
-@pytest.mark.parametrize("address", ["http://127.0.0.1:PORT/", "file:///etc/passwd", "https://unsplash.com.evil.example/"])
-def test_a_refused_address_on_the_disk(address: str, minute: Project, faulty: Server, elsewhere: Listener) -> None:
-    """An address that somebody wrote into the minute's files is refused as well, and its photo is replaced."""
-    assert minute.store(MINUTE).returncode == 0
-    folder = minute.root / "2026-11-23"
-    (folder / "1205.jpg").unlink()
-    address = filled_in(address, faulty, elsewhere)
-    photo = json.loads((folder / "1205.json").read_text())
-    photo["urls"]["regular"] = address
-    (folder / "1205.json").write_text(json.dumps(photo))
-    (folder / "1205.txt").write_text(f"{address}\n")
-    run = minute.store(MINUTE, http_proxy=f"http://127.0.0.1:{elsewhere.port}", no_proxy="127.0.0.1")
-    assert run.returncode == 0, run.stderr
-    assert f"a picture may not come from {address!r}" in run.stderr
-    assert elsewhere.connections() == 0
-    assert minute.files() == STORED
+        client.picture(f"{faulty.origin}/photo")
