@@ -27,23 +27,39 @@ class MinuteParameter(luigi.DateMinuteParameter):
         super().__init__(**{"default": None, "description": "minute in UTC, as 2026-11-23T1205", **options})
 
     def parse(self, text: str) -> datetime:
-        """Return the minute that the text names; Luigi's own parser takes 2026-11-23T04 for 00:04."""
-        try:
-            if re.fullmatch(r"\d{4}-\d\d-\d\dT\d{4}", text, re.ASCII):
-                return datetime.strptime(text, self.date_format)
-        except ValueError:
-            pass
-        log.set_up()  # no task is made, so no event of a task will
-        raise BadTimestamp(f"{text!r} is no minute: write it in UTC as YYYY-MM-DDThhmm, for example 2026-11-23T1205")
+        """Return the minute that the text names; Luigi's own parser takes 2026-11-23T04 for 00:04.
+
+        BadTimestamp for what names none, or one that is later than now.
+        """
+        log.set_up()  # if no task is made, no event of a task will
+        minute = minute_in(text)
+        if minute > present_minute():
+            raise BadTimestamp(f"{text} is later than now, {name(present_minute())} in UTC: is the clock right?")
+        return minute
 
     def normalize(self, minute: datetime | None) -> datetime:
         """Return the minute without seconds; None is the present."""
         return present_minute() if minute is None else minute.replace(second=0, microsecond=0)
 
 
+def minute_in(text: str) -> datetime:
+    """Return the minute that the text names, BadTimestamp if it names none."""
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\dT\d{4}", text, re.ASCII):
+            return datetime.strptime(text, luigi.DateMinuteParameter.date_format)
+    except ValueError:
+        pass
+    raise BadTimestamp(f"{text!r} is no minute: write it in UTC as YYYY-MM-DDThhmm, for example 2026-11-23T1205")
+
+
 def present_minute() -> datetime:
     """Return the present minute in UTC, without a time zone, as Luigi wants it."""
     return datetime.now(timezone.utc).replace(second=0, microsecond=0, tzinfo=None)
+
+
+def now_in_words() -> str:
+    """Return the present second in UTC, as 2026-11-23T12:05:31Z."""
+    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def name(minute: datetime) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.test_luigid import free_port
+from tests.support.luigid import free_port
 
 ACCESS_KEY, SECRET_KEY, REGION = "test:tester", "testing", "us-east-1"
 START_SECONDS = 60

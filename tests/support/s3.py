@@ -15,9 +15,9 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from pipeline.storage import Store
+from pipeline.archive import Archive
 from tests.conftest import Project
-from tests.swift import S3, credentials, running_swift
+from tests.support.swift import S3, credentials, running_swift
 
 _numbers = itertools.count(1)
 
@@ -26,7 +26,10 @@ Fault = Callable[["Handler"], bool]
 
 
 class Proxy(ThreadingHTTPServer):
-    """Pass requests on to an S3 server; `asked` holds them as `GET bucket/name`, a listing as `GET bucket?prefix=…`."""
+    """Pass requests on to an S3 server; `asked` holds them as `GET bucket/name`, a listing as `GET bucket?prefix=…`.
+
+    It drops the headers named in `drops`: a store that ignores conditions.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -38,6 +41,7 @@ class Proxy(ThreadingHTTPServer):
         self.endpoint = f"http://127.0.0.1:{self.server_port}"
         self.asked: list[str] = []
         self.fault: Fault = lambda handler: False
+        self.drops: tuple[str, ...] = ()
 
     def count(self, *beginnings: str) -> int:
         """Return how many requests began so."""
@@ -58,7 +62,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.fault(self):
             return
         with contextlib.closing(http.client.HTTPConnection(self.server.server_behind)) as connection:
-            connection.request(self.command, self.path, body, dict(self.headers))
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in self.server.drops}
+            connection.request(self.command, self.path, body, headers)
             answer = connection.getresponse()
             content = answer.read()
             self.send_response_only(answer.status)
@@ -193,12 +198,12 @@ def s3(s3_server: S3) -> Bucket:
 
 
 @pytest.fixture
-def bucket(s3: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Return a store in the bucket, behind the proxy."""
+def bucket(s3: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """Return an archive in the bucket, behind the proxy."""
     for name, value in {**s3.environment, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials of the test before
-    return Store(s3.root)
+    return Archive(s3.root)
 
 
 @pytest.fixture

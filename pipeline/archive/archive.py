@@ -1,0 +1,286 @@
+"""The archive's rules: which files a minute has and when one may be replaced. Disk and Bucket do the storing.
+
+A minute has its photo's metadata, the address of the picture, and the picture; each counts only if the one before it is its
+own. The first photo that is filed for a minute stays, unless it cannot be had. An empty file counts as absent.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timezone
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from luigi.target import FileSystemTarget
+
+from pipeline import log
+from pipeline.archive import given, names
+from pipeline.archive.days import Days, Files
+from pipeline.archive.disk import Disk
+from pipeline.archive.names import file_name
+from pipeline.errors import NameTaken, PhotoReplaced, RootUnusable
+from pipeline.minutes import now_in_words
+from pipeline.unsplash import Photo, Quota
+
+
+class Failure(NamedTuple):
+    """When a minute failed last, as `2026-11-23T12:05:31Z`, and why."""
+
+    at: str
+    reason: str
+
+
+class QuotaReading(NamedTuple):
+    """What an answer of the API said of the key's requests of an hour, and when."""
+
+    limit: int
+    remaining: int
+    at: datetime
+
+
+class Archive(Days):
+    """The files under one ROOT: a folder, or `s3://BUCKET/PREFIX`."""
+
+    def __init__(self, root: str | Path) -> None:
+        super().__init__(_files(str(root)))
+        self._quota: Quota | None = None
+
+    def metadata_target(self, minute: datetime, topics: Sequence[str]) -> FileSystemTarget:
+        """Return the minute's photo as Luigi's target, which wants it to be of one of the topics while it is not stored."""
+        return self.files.target(file_name(minute, ".json"), lambda: self.has_photo(minute, topics))
+
+    def address_target(self, minute: datetime) -> FileSystemTarget:
+        """Return the address of the minute's picture as Luigi's target."""
+        return self.files.target(file_name(minute, ".txt"), lambda: bool(self.address(minute)))
+
+    def picture_target(self, minute: datetime) -> FileSystemTarget:
+        """Return the minute's picture as Luigi's target."""
+        return self.files.target(file_name(minute, ".jpg"), lambda: self.has_picture(minute))
+
+    def content(self, minute: datetime, suffix: str) -> bytes | None:
+        """Return the content of one of the minute's files; None if there is none."""
+        return self.files.get(file_name(minute, suffix))
+
+    def photo(self, minute: datetime) -> Photo:
+        """Return the minute's photo as it was filed; nothing if there is none that can be read."""
+        return read_photo(self.content(minute, ".json"))
+
+    def has_photo(self, minute: datetime, topics: Sequence[str]) -> bool:
+        """Tell whether a photo is filed for the minute, of one of the topics unless its picture is stored."""
+        photo = self.photo(minute)
+        return bool(photo) and (photo["pipeline"].get("topic") in topics or self.has_picture(minute))
+
+    def address(self, minute: datetime) -> str:
+        """Return the address of the minute's picture; nothing if there is none that is one of its photo."""
+        address = (self.content(minute, ".txt") or b"").decode("ascii", "replace").rstrip("\n")
+        return address if address and address in self.photo(minute).get("urls", {}).values() else ""
+
+    def has_picture(self, minute: datetime) -> bool:
+        """Tell whether the minute's picture is stored."""
+        return bool(self.files.size(file_name(minute, ".jpg")))
+
+    def local_path(self, minute: datetime | None) -> Path:
+        """Return where the minute's picture is on this machine, by default the newest; RootUnusable in a bucket."""
+        path = self.files.path(file_name(minute, ".jpg") if minute else names.LATEST)
+        if path.startswith("s3:"):
+            raise RootUnusable(f"{path} is no file of a disk: fetch it from there to look at it")
+        return Path(path)
+
+    def open_minutes(self, asked: Iterable[datetime], topics: Sequence[str]) -> Iterator[datetime]:
+        """Give those of the minutes, in order, that still want a photo of the topics: they have none, and no picture."""
+        for day, of_day in groupby(asked, key=datetime.date):
+            sizes: Mapping[str, int] | None = None
+            for minute in of_day:
+                name = f"{minute:%H%M}"
+                sizes = self.files.sizes(f"{day}", after=name) if sizes is None else sizes
+                if not sizes.get(f"{name}.jpg") and not (sizes.get(f"{name}.json") and self.has_photo(minute, topics)):
+                    yield minute
+
+    def give(self, photo_ids: Sequence[str], minutes: Sequence[datetime], no_repeat_days: int) -> dict[datetime, str]:
+        """Choose a photo for each of the minutes, of those that no minute within so many days was given; note it."""
+        return given.give(self.files, photo_ids, minutes, no_repeat_days) if minutes else {}
+
+    def file_photos(self, photos: Mapping[datetime, Photo], topics: Sequence[str]) -> None:
+        """File each photo under its minute, unless the minute has one of the topics by now: the first answer wins."""
+        contents = {file_name(minute, ".json"): json.dumps(photo).encode() + b"\n" for minute, photo in photos.items()}
+        made = self.files.put_new(contents)
+        for minute, name in zip(photos, contents, strict=True):
+            if name not in made:
+                self.files.put(name, contents[name], functools.partial(self._wants_photo, minute, topics))
+
+    def _wants_photo(self, minute: datetime, topics: Sequence[str]) -> bool:
+        return not (self.has_photo(minute, topics) or self.has_picture(minute))
+
+    def put_address(self, minute: datetime, address: str) -> None:
+        """Store the address of the minute's picture."""
+        self.files.put(file_name(minute, ".txt"), f"{address}\n".encode("ascii"))
+
+    def put_picture(self, minute: datetime, photo: Photo, content: bytes) -> None:
+        """Store the minute's picture; PhotoReplaced if another photo is the minute's by now."""
+        if not self.files.put(file_name(minute, ".jpg"), content, lambda: self.photo(minute).get("id") == photo["id"]):
+            raise PhotoReplaced
+
+    def put_thumbnail(self, minute: datetime, content: bytes) -> None:
+        """Store the minute's thumbnail."""
+        self.files.put(names.thumbnail_name(minute), content)
+
+    def drop_photo(self, minute: datetime, photo_id: str) -> None:
+        """Remove the minute's photo if it still is that one and not stored; the minute is open again."""
+
+        def drop(content: bytes | None) -> bytes | None:
+            if read_photo(content).get("id") != photo_id or self.has_picture(minute):
+                return content
+            self.files.delete([file_name(minute, ".txt")])
+            return None
+
+        self.files.update(file_name(minute, ".json"), drop)
+
+    def put_failure(self, minute: datetime, reason: str) -> None:
+        """Keep why the minute failed, as `StoreImage: why`, with the time, unless it is stored by now."""
+        line = f"{now_in_words()} {' '.join(reason.split())}\n".encode("utf-8", "replace")
+        self.files.put(file_name(minute, ".error"), line, only_if=lambda: not self.has_picture(minute))
+
+    def forget_failure(self, minute: datetime) -> None:
+        """Remove the reason of the minute's failure, if there is one."""
+        if self.files.size(file_name(minute, ".error")) is not None:
+            self.files.delete([file_name(minute, ".error")])
+
+    def failures(self, minutes: Iterable[datetime]) -> dict[datetime, Failure]:
+        """Return when and why each of the minutes that have a failure failed last."""
+        failed = self.failed(minutes)
+        lines = ((self.content(minute, ".error") or b"").decode("utf-8", "replace") for minute in failed)
+        return {minute: Failure(line[:20], line[21:].strip()) for minute, line in zip(failed, lines, strict=True)}
+
+    def kept(self) -> dict[str, str]:
+        """Return the favourites, which are never pruned: the names of their minutes, with the ids of their photos."""
+        return self._choices(self.files.get(names.KEPT))
+
+    def banned(self) -> dict[str, str]:
+        """Return the photos that are never given again, by the names of the minutes that had them."""
+        return self._choices(self.files.get(names.BANNED))
+
+    def keep(self, minute: str, photo_id: str | None) -> None:
+        """Make the photo of the minute a favourite; None makes it none."""
+        self._choose(names.KEPT, minute, photo_id)
+
+    def ban(self, minute: str, photo_id: str | None) -> None:
+        """Have the photo of the minute given to no minute again; None allows it."""
+        self._choose(names.BANNED, minute, photo_id)
+
+    def _choose(self, file: str, minute: str, photo_id: str | None) -> None:
+        def change(content: bytes | None) -> bytes:
+            chosen = {**self._choices(content), minute: photo_id}
+            return "".join(f"{each} {chosen[each]}\n" for each in sorted(chosen) if chosen[each]).encode("ascii")
+
+        self.files.update(file, change)
+
+    @staticmethod
+    def _choices(content: bytes | None) -> dict[str, str]:
+        lines = (line.split() for line in (content or b"").decode("ascii", "replace").splitlines())
+        return {line[0]: line[1] for line in lines if len(line) == 2}
+
+    def publish_latest(self, minute: datetime, content: bytes) -> bool:
+        """Make the minute's picture ROOT/latest.jpg if it is the newest that is not later than now; tell whether it is."""
+        return self.files.put(names.LATEST, content, only_if=lambda: self.is_newest(minute))
+
+    def remove_failing(self, minute: datetime, failing: Callable[[], tuple[list[str], str]]) -> tuple[bool, str]:
+        """Remove the minute's files with the suffixes that `failing` returns, and the thumbnail with the picture.
+
+        It is asked while no other run writes them; return whether the minute had a picture, and why they failed. NameTaken, and
+        nothing is removed, if one of them is no file.
+        """
+        with self.files.lock(f"{minute.date()}"):
+            suffixes, reason = failing()
+            had_picture = self.has_picture(minute)
+            doomed = [file_name(minute, suffix) for suffix in suffixes]
+            for name in doomed:
+                if self.files.get(name) is None and self.files.size(name) is not None:
+                    raise NameTaken(f"{self.files.path(name)}: what has this name is no file")
+            self.files.delete([*doomed[:1], names.thumbnail_name(minute), *doomed[1:]] if doomed else [])
+        return had_picture, reason
+
+    def page_file(self, name: str) -> str:
+        """Return the content of a file of the web page; nothing if there is none."""
+        return (self.files.get(name) or b"").decode("utf-8", "replace")
+
+    def put_page_file(self, name: str, content: str) -> None:
+        """Store a file of the web page."""
+        self.files.put(name, content.encode("utf-8", "replace"))
+
+    def update_page_file(self, name: str, change: Callable[[str], str]) -> None:
+        """Replace a file of the web page by what `change` returns for its content, nothing if there is none."""
+        self.files.update(name, lambda content: change((content or b"").decode("utf-8", "replace")).encode())
+
+    def put_quota(self, quota: Quota | None) -> None:
+        """Keep what the last answer of the API said of the quota."""
+        if quota and quota != self._quota:
+            self._quota = quota
+            self.files.put(names.QUOTA, json.dumps({**quota._asdict(), "at": now_in_words()}).encode() + b"\n")
+
+    def quota(self) -> QuotaReading | None:
+        """Return what is known of the quota of this hour: it is counted by the clock hour, so older figures say nothing."""
+        try:
+            kept = json.loads(self.files.get(names.QUOTA) or b"")
+            at = datetime.fromisoformat(kept["at"].replace("Z", "+00:00"))
+            is_of_this_hour = f"{at:%Y-%m-%dT%H}" == f"{datetime.now(timezone.utc):%Y-%m-%dT%H}"
+            return QuotaReading(int(kept["limit"]), int(kept["remaining"]), at) if is_of_this_hour else None
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def warn_of_conditions(self) -> None:
+        """Say in the log what is wrong with the conditions of a bucket's store."""
+        if problem := self.conditions():
+            log.logger.warning("%s: of two hosts that write a file at once, the last one wins", problem)
+
+    def conditions(self) -> str:
+        """Return what is wrong with the conditions of a bucket's store; nothing if all is well."""
+        return self.files.conditions()
+
+    def usage(self) -> dict[str, int] | None:
+        """Return the total, used and free bytes of the disk; None where there is no such limit."""
+        return self.files.usage()
+
+    def is_outside(self, day: date) -> bool:
+        """Tell whether a link leads from the day's folder, or that of its thumbnails, out of ROOT."""
+        return any(self.files.is_outside(folder) for folder in (f"{day}", f"{day}/thumb"))
+
+    def leftovers(self) -> dict[str, int]:
+        """Return the sizes of what killed runs left, by its name below ROOT."""
+        folders = ["", *(f"{day}{folder}" for day in self.days() for folder in ("", "/thumb") if not self.is_outside(day))]
+        found = ((folder, self.files.sizes(folder)) for folder in folders)
+        return {f"{folder}/{name}": sizes[name] for folder, sizes in found for name in sizes if names.is_leftover(name)}
+
+    def remove(self, doomed: Iterable[str]) -> None:
+        """Remove files by their names below ROOT."""
+        self.files.delete(doomed)
+
+    def remove_empty(self, day: date) -> None:
+        """Remove the day's folders if they are empty."""
+        for folder in (f"{day}/thumb", f"{day}"):
+            self.files.remove_folder(folder)
+
+
+def read_photo(content: bytes | None) -> Photo:
+    """Return the photo that a metadata file holds; nothing if it cannot be read."""
+    try:
+        return _photo(content or b"")
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+@functools.lru_cache(maxsize=32)
+def _photo(content: bytes) -> Photo:
+    """Return the photo; a run looks at it several times."""
+    photo: Photo = json.loads(content)
+    return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
+
+
+def _files(root: str) -> Files:
+    if not root.startswith("s3:"):  # one slash short is no folder
+        return Disk(root)
+    try:
+        from pipeline.archive.bucket import Bucket
+    except ModuleNotFoundError:
+        raise RootUnusable("[storage] root is on S3, which needs boto3: pip install '.[s3]'") from None
+    return Bucket(root)

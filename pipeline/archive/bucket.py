@@ -1,0 +1,197 @@
+"""Files as objects of an S3-compatible store.
+
+A put takes its place whole or not at all, so nothing is written under another name first. S3 has no locks: a write is
+conditional on the ETag that was read, and starts over if another run was first. The runs of one machine also take turns by a
+lock of that machine, so that nothing of theirs is lost in a store that knows no conditions. See docs/scaling.md for what is
+promised there.
+"""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from luigi.contrib.s3 import S3Client, S3Target
+
+from pipeline.archive.disk import Change, Condition
+from pipeline.archive.s3 import Object, Objects
+from pipeline.errors import StorageFailed
+
+TRIES = 20
+REMEMBERED_SECONDS = 10
+REMEMBERED_LENGTH = 2**16
+# The object that says what the store does with conditions.
+PROBE = "conditions"
+
+_WITHOUT_CONDITIONS = {"ignored": "the store ignores conditions", "refused": "the store takes no conditions"}
+_NEW = {"IfNoneMatch": "*"}
+_UNKNOWN = Object("", 0)
+
+
+class BucketTarget(S3Target):
+    """An object as Luigi's own target, which exists when the archive says so."""
+
+    def __init__(self, path: str, is_complete: Condition, client: S3Client) -> None:
+        super().__init__(path, client=client)
+        self._is_complete = is_complete
+
+    def exists(self) -> bool:
+        return self._is_complete()
+
+
+class Bucket:
+    """The objects below s3://BUCKET/PREFIX; each method promises what Disk's does.
+
+    What was found of an object is believed for some seconds: one run looks at the files of its minute many times.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._objects = Objects(root)
+        self._remembered: dict[str, tuple[float, Object | None]] = {}
+        self._listed: dict[str, tuple[float, str, frozenset[str]]] = {}
+
+    def path(self, name: str) -> str:
+        return self._objects.address(name)
+
+    def target(self, name: str, is_complete: Condition) -> BucketTarget:
+        return BucketTarget(self.path(name), is_complete, self._objects.client)
+
+    def size(self, name: str) -> int | None:
+        found = self._find(name)
+        return found.size if found else None
+
+    def get(self, name: str) -> bytes | None:
+        found = self._recall(name)
+        if found and found.content is None:
+            found = self._get(name)
+        return found.content if found else None
+
+    def sizes(self, folder: str, after: str = "", suffix: str = "") -> Mapping[str, int]:
+        found = self._objects.list(f"{folder}/", f"{folder}/{after}" if after else "")
+        self._listed[folder] = time.monotonic(), after, frozenset(found)
+        sizes = {name.rpartition("/")[2]: each.size for name, each in found.items() if each}
+        return {name: size for name, size in sizes.items() if name.endswith(suffix)}
+
+    def folders(self) -> list[str]:
+        return [name.rstrip("/") for name, each in self._objects.list("").items() if not each]
+
+    def put(self, name: str, content: bytes, only_if: Condition | None = None) -> bool:
+        if not only_if:
+            return self._put(name, content, {})
+        with self.lock(os.path.dirname(name)):
+            for _ in range(TRIES):
+                found = self._find(name)
+                if not only_if():
+                    return False
+                if self._put(name, content, _unchanged(found)):
+                    return True
+        raise StorageFailed(f"{self.path(name)}: other runs were faster {TRIES} times")
+
+    def put_new(self, contents: Mapping[str, bytes]) -> list[str]:
+        return [name for name, content in contents.items() if self._put_new(name, content)]
+
+    def _put_new(self, name: str, content: bytes) -> bool:
+        if self.conditions():
+            return self.put(name, content, only_if=lambda: not self.size(name))
+        if self._put(name, content, _NEW):
+            return True
+        found = self._get(name)
+        return bool(found and not found.size and self._put(name, content, _unchanged(found)))
+
+    def update(self, name: str, change: Change) -> None:
+        with self.lock(os.path.dirname(name)):
+            for _ in range(TRIES):
+                found = self._get(name)
+                before = found.content if found else None
+                content = change(before)
+                if content == before:
+                    return
+                if content is not None and self._put(name, content, _unchanged(found)):
+                    return
+                if content is None and self._objects.delete(name, _unchanged(found)):
+                    self._remember(name, None)
+                    return
+        raise StorageFailed(f"{self.path(name)}: other runs were faster {TRIES} times")
+
+    def delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._objects.delete(name, {})
+            self._remember(name, None)
+
+    @contextlib.contextmanager
+    def lock(self, folder: str) -> Iterator[None]:
+        """Take turns with the runs of this machine by a lock of its own."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        place = hashlib.sha256(self.path(folder).encode()).hexdigest()[:16]
+        path = f"{tempfile.gettempdir()}/picture-a-minute-{os.getuid()}-{place}.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def usage(self) -> None:
+        return None
+
+    def is_outside(self, folder: str) -> bool:
+        return False
+
+    def remove_folder(self, folder: str) -> None:
+        """There are no folders."""
+
+    def conditions(self) -> str:
+        known = (self.get(PROBE) or b"").decode("ascii", "replace").strip()
+        if not known:
+            known = "kept"
+            self._put(PROBE, b"kept\n", {})
+            if self._put(PROBE, b"ignored\n", _NEW):
+                known = "refused" if self._objects.refuses_conditions else "ignored"
+                self._put(PROBE, f"{known}\n".encode(), {})
+        return _WITHOUT_CONDITIONS.get(known, "")
+
+    def _find(self, name: str) -> Object | None:
+        """Return the object, whose content may be missing. One listing tells of all files of a minute."""
+        found = self._recall(name)
+        if found is _UNKNOWN:
+            beginning = os.path.splitext(name)[0]
+            listed = self._objects.list(beginning)
+            for each in {name, *(f"{beginning}{suffix}" for suffix in (".jpg", ".txt", ".error"))}:
+                self._remember(each, listed.get(each))
+            found = listed.get(name)
+        return found
+
+    def _get(self, name: str) -> Object | None:
+        found = self._objects.get(name)
+        self._remember(name, found)
+        return found
+
+    def _put(self, name: str, content: bytes, conditions: Mapping[str, str]) -> bool:
+        put = self._objects.put(name, content, conditions)
+        self._remember(name, put or _UNKNOWN)
+        return bool(put)
+
+    def _recall(self, name: str) -> Object | None:
+        """Return what was found of the object lately: None is that it is absent."""
+        oldest = time.monotonic() - REMEMBERED_SECONDS
+        at, found = self._remembered.get(name, (0.0, _UNKNOWN))
+        if at > oldest:
+            return found
+        at, after, names = self._listed.get(os.path.dirname(name), (0.0, "", frozenset()))
+        return None if at > oldest and os.path.basename(name) > after and name not in names else _UNKNOWN
+
+    def _remember(self, name: str, found: Object | None) -> None:
+        if found and found.size > REMEMBERED_LENGTH:
+            found = found._replace(content=None)
+        self._remembered[name] = time.monotonic(), found
+
+
+def _unchanged(found: Object | None) -> dict[str, str]:
+    """Return the condition that the object is the one that was found, or as absent."""
+    return {"IfMatch": found.etag} if found else _NEW

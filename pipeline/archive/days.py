@@ -1,0 +1,131 @@
+"""Which minutes have what: by one listing a day, however many minutes are asked for."""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from datetime import time as time_of_day
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+from pipeline.archive import names
+from pipeline.archive.disk import Disk
+from pipeline.errors import RootUnusable
+from pipeline.minutes import MINUTE, present_minute
+
+if TYPE_CHECKING:
+    from pipeline.archive.bucket import Bucket
+
+Files = Union[Disk, "Bucket"]
+
+_DAY = timedelta(days=1)
+
+
+class DayFile(NamedTuple):
+    """A file of ours in a day's folder: its name below ROOT, its bytes, what it is, and its minute if it is of one."""
+
+    name: str
+    size: int
+    kind: str
+    minute: datetime | None
+
+
+class Days:
+    """The days of an archive, and the minutes of a day that have a picture, or the reason of a failure."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+
+    def days(self) -> list[date]:
+        """Return the days that have a folder, in order."""
+        return names.days_of(self.files.folders())
+
+    def files_of(self, day: date) -> Iterator[DayFile]:
+        """Give the files of ours in the day's folder; those of the user's are passed over."""
+        for folder in (f"{day}", f"{day}/thumb"):
+            for name, size in self.files.sizes(folder).items():
+                if kind := names.kind_of(day, folder, name):
+                    yield DayFile(f"{folder}/{name}", size, kind, names.minute_of(day, name))
+
+    def stored(self, minutes: Iterable[datetime]) -> list[datetime]:
+        """Return those of the minutes that have a picture."""
+        return self._with_file(minutes, ".jpg")
+
+    def failed(self, minutes: Iterable[datetime]) -> list[datetime]:
+        """Return those of the minutes that have the reason of a failure."""
+        return self._with_file(minutes, ".error")
+
+    def outcomes_of(self, day: date) -> tuple[list[datetime], list[datetime]]:
+        """Return the day's minutes that have a picture, and those that failed and have none, in order."""
+        stored = self._pictures(day)
+        return stored, sorted(set(names.minutes_with(".error", day, self.files.sizes(f"{day}", suffix=".error"))) - set(stored))
+
+    def missing(self, start: datetime, stop: datetime) -> list[datetime]:
+        """Return the minutes from start to before stop that have no picture, as far as they were not pruned."""
+        start, missing = max(start, self.pruned_before()), []
+        for number in range((stop - start).days + 2):
+            midnight = datetime.combine(start.date(), time_of_day.min) + number * _DAY
+            first, last = max(start, midnight), min(stop, midnight + _DAY)
+            if first < last:
+                sizes = self.files.sizes(f"{midnight.date()}", after=f"{first:%H%M}", suffix=".jpg")
+                begin, end = (first - midnight) // MINUTE, -((midnight - last) // MINUTE)
+                missing += [midnight + n * MINUTE for n in range(begin, end) if not sizes.get(f"{n // 60:02}{n % 60:02}.jpg")]
+        return missing
+
+    def complete(self, asked: Iterable[datetime]) -> list[datetime]:
+        """Return those of the minutes that have a picture, or had one before it was pruned."""
+        minutes, pruned_before = list(asked), self.pruned_before()
+        stored = set(self.stored(minutes))
+        return [minute for minute in minutes if minute < pruned_before or minute in stored]
+
+    def oldest(self) -> datetime | None:
+        """Return the first minute that has a picture and was not to be pruned."""
+        first_kept = self.pruned_before().date()
+        return next((minute for day in self.days() if day >= first_kept for minute in self._pictures(day)), None)
+
+    def newest(self) -> datetime | None:
+        """Return the last minute that has a picture and is not later than now."""
+        now = present_minute()
+        days = (day for day in reversed(self.days()) if day <= now.date())
+        return next((minute for day in days for minute in reversed(self._pictures(day)) if minute <= now), None)
+
+    def is_newest(self, minute: datetime) -> bool:
+        """Tell whether no later minute has a picture, up to now; a minute later than now is not the newest."""
+        now = present_minute()
+        for distance in range((now.date() - minute.date()).days, -1, -1):
+            after = "" if distance else f"{minute:%H%M}"
+            if any(minute < each <= now for each in self._pictures(minute.date() + distance * _DAY, after)):
+                return False
+        return minute <= now
+
+    def ahead(self) -> list[datetime]:
+        """Return the minutes later than now that have a picture: the clock was wrong, then or now."""
+        now = present_minute()
+        days = (day for day in self.days() if day >= now.date())
+        return [minute for day in days for minute in self._pictures(day) if minute > now]
+
+    def pruned_before(self) -> datetime:
+        """Return the minute before which pictures were pruned: what is missing there stays missing."""
+        if (content := self.files.get(names.PRUNED_BEFORE)) is None:
+            return datetime.min
+        try:
+            return datetime.combine(date.fromisoformat(content.decode("ascii").strip()), time_of_day.min)
+        except ValueError as error:
+            path = self.files.path(names.PRUNED_BEFORE)
+            raise RootUnusable(f"{path} names no day, such as 2026-11-23, before which pictures were pruned") from error
+
+    def put_pruned_before(self, day: date) -> None:
+        """Write down that what is missing before the day stays missing, unless a later day stands there."""
+        if self.pruned_before().date() < day:
+            self.files.put(names.PRUNED_BEFORE, f"{day}\n".encode())
+
+    def _with_file(self, minutes: Iterable[datetime], suffix: str) -> list[datetime]:
+        found: list[datetime] = []
+        for day, of_day in groupby(sorted(minutes), key=datetime.date):
+            first, *others = of_day
+            sizes = self.files.sizes(f"{day}", f"{first:%H%M}", suffix)
+            found += [minute for minute in (first, *others) if sizes.get(f"{minute:%H%M}{suffix}")]
+        return found
+
+    def _pictures(self, day: date, after: str = "") -> list[datetime]:
+        """Return the day's minutes that have a picture, in order."""
+        sizes = self.files.sizes(f"{day}", after, ".jpg")
+        return list(names.minutes_with(".jpg", day, (name for name, size in sizes.items() if size)))

@@ -1,0 +1,269 @@
+"""Files on a disk, written so that they survive a kill and a power cut.
+
+A file is written under another name beside its own, flushed to the disk, and renamed: under its own name it is whole or not
+there. Whether it may take its place is decided under a lock of its folder, so that the files of a minute speak of one photo
+however many runs work on it. Where there are no such locks (Windows, some network mounts) the last of two runs at the same
+moment wins, with a whole file; where a folder cannot be flushed a power cut may take back the last rename.
+"""
+
+import contextlib
+import errno
+import functools
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+
+import luigi
+
+from pipeline import log
+from pipeline.archive.names import is_leftover, temporary_name
+from pipeline.errors import NameTaken, PipelineError, RootUnusable, StorageFailed
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ELOOP)
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
+_CANNOT_FLUSH = (errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF)
+# Without waiting, should somebody have put a pipe there.
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+
+
+Change = Callable[[bytes | None], bytes | None]
+Condition = Callable[[], bool]
+
+
+class DiskTarget(luigi.LocalTarget):
+    """A file as Luigi's own target, which exists when the archive says so."""
+
+    def __init__(self, path: str, is_complete: Condition) -> None:
+        super().__init__(path)
+        self._is_complete = is_complete
+
+    def exists(self) -> bool:
+        return self._is_complete()
+
+
+class Disk:
+    """The files in a folder and those below it, by their names relative to it: `2026-11-23/1205.jpg`; "" is the folder itself.
+
+    Every method raises StorageFailed where another try may help, and RootUnusable or NameTaken where none can.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = str(Path(root))
+        self._swept: set[str] = set()
+
+    def path(self, name: str) -> str:
+        """Return the file's path, or its address."""
+        return f"{self._root}/{name}" if name else self._root
+
+    def target(self, name: str, is_complete: Condition) -> DiskTarget:
+        """Return the file as Luigi's target, which exists when it is complete."""
+        return DiskTarget(self.path(name), is_complete)
+
+    def size(self, name: str) -> int | None:
+        """Return the size of the file in bytes, 0 for what is no file, None if nothing has the name."""
+        path = self.path(name)
+        try:
+            found = os.stat(path)
+        except OSError:
+            return 0 if os.path.lexists(path) else None
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+    def get(self, name: str) -> bytes | None:
+        """Return the content of the file; None if there is none."""
+        with _naming_errors(self.path(name)):
+            try:
+                with open(self.path(name), "rb", buffering=0, opener=_open_at_once) as file:
+                    return file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+            except OSError as error:
+                if error.errno not in _NO_FILE:
+                    raise
+        return None
+
+    def sizes(self, folder: str, after: str = "", suffix: str = "") -> Mapping[str, int]:
+        """Return the sizes of what lies in the folder by its name there, of names that come after one and end so."""
+        with _naming_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = os.listdir(self.path(folder))
+            return {each: self.size(f"{folder}/{each}") or 0 for each in found if each > after and each.endswith(suffix)}
+        return {}
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders in ROOT."""
+        with _naming_errors(), contextlib.suppress(FileNotFoundError):
+            return [name for name in os.listdir(self._root) if os.path.isdir(self.path(name))]
+        return []
+
+    def put(self, name: str, content: bytes, only_if: Condition | None = None) -> bool:
+        """Give the file this content for good if `only_if` holds, asked while no other run writes it; tell whether it did."""
+        folder = self.path(os.path.dirname(name))
+        with self._temporary_file(name, content) as temporary:
+            with _locked(folder):
+                if only_if and not only_if():
+                    return False
+                os.replace(temporary, self.path(name))
+            _flush_folder(folder)
+        return True
+
+    def put_new(self, contents: Mapping[str, bytes]) -> list[str]:
+        """Make those of the files, for good, that are not there or empty, a folder's at once; return the names of these."""
+        made: list[str] = []
+        for folder, names in groupby(sorted(contents), key=os.path.dirname):
+            with contextlib.ExitStack() as files:
+                temporary = {name: files.enter_context(self._temporary_file(name, contents[name])) for name in names}
+                with self.lock(folder):
+                    new = [name for name in temporary if not self.size(name)]
+                    for name in new:
+                        os.replace(temporary[name], self.path(name))
+                _flush_folder(self.path(folder))
+                made += new
+        return made
+
+    def update(self, name: str, change: Change) -> None:
+        """Replace the file's content by what `change` returns for it, while no other run writes it; None is no file.
+
+        `change` may be called more than once, and only its last call counts.
+        """
+        with self.lock(os.path.dirname(name)):
+            before = self.get(name)
+            content = change(before)
+            if content is None:
+                self.delete([name])
+            elif content != before:
+                with self._temporary_file(name, content) as temporary:
+                    os.replace(temporary, self.path(name))
+                    _flush_folder(os.path.dirname(temporary))
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove the files, in this order, as far as they are there."""
+        with _naming_errors():
+            for name in names:
+                _remove_if_there(self.path(name))
+
+    @contextlib.contextmanager
+    def lock(self, folder: str) -> Iterator[None]:
+        """Keep the other runs of this machine, on a disk of all machines, from what they do under the folder's lock."""
+        with _naming_errors(), _locked(self.path(folder)):
+            yield
+
+    def usage(self) -> dict[str, int] | None:
+        """Return the total, used and free bytes of the disk; None where there is no such limit."""
+        path = Path(self._root).absolute()
+        with _naming_errors():
+            usage = shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists()))
+        return {"total": usage.total, "used": usage.used, "free": usage.free}
+
+    def is_outside(self, folder: str) -> bool:
+        """Tell whether the folder is a link that leads out of ROOT."""
+        return not Path(self.path(folder)).resolve().is_relative_to(Path(self._root).resolve())
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove the folder if it is empty."""
+        with contextlib.suppress(OSError):
+            os.rmdir(self.path(folder))
+
+    def conditions(self) -> str:
+        """Return what is wrong with the conditions of the store, on which several machines rely; nothing if all is well."""
+        return ""
+
+    @contextlib.contextmanager
+    def _temporary_file(self, name: str, content: bytes) -> Iterator[str]:
+        """Write the content under a name of its own, for good, and lend that name; what was not renamed is removed."""
+        folder, own_name = os.path.split(name)
+        temporary = self.path(os.path.join(folder, temporary_name(own_name)))
+        with _naming_errors(self.path(name)):
+            _make_folder(self.path(folder))
+            self._sweep(folder)
+            try:
+                with open(temporary, "xb") as file:  # buffered: a bare write() may write a part, and say nothing
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield temporary
+            finally:
+                _remove_if_there(temporary)
+
+    def _sweep(self, folder: str) -> None:
+        """Remove what killed runs left in the folder, once a process; what cannot be removed stops nothing."""
+        if folder not in self._swept:
+            self._swept.add(folder)
+            for each in filter(is_leftover, os.listdir(self.path(folder))):
+                with contextlib.suppress(PipelineError):
+                    self.delete([os.path.join(folder, each)])
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for a writer, should somebody have put a pipe there."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+@contextlib.contextmanager
+def _naming_errors(path: str = "") -> Iterator[None]:
+    """Raise the system's errors as StorageFailed where another try may help, and by what they mean where none can."""
+    try:
+        yield
+    except OSError as error:
+        kind: type[PipelineError] = RootUnusable
+        if error.errno in _MAY_PASS:
+            kind = StorageFailed
+        elif error.errno in _IN_THE_WAY:
+            kind = NameTaken
+        raise kind(f"{path or error.filename2 or error.filename or 'the disk'}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
+    _make_folder(folder)
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: str) -> None:
+    """Make the folder and those above it that are not there, so that they survive a power cut."""
+    if not os.path.isdir(folder):
+        above = os.path.dirname(folder) or "."
+        _make_folder(above)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        _flush_folder(above)
+
+
+def _flush_folder(folder: str) -> None:
+    """Make a rename in the folder survive a power cut. Windows has no way to ask for it, nor have some file systems."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+        _warn_of_no_flush()
+    finally:
+        os.close(descriptor)
+
+
+@functools.cache
+def _warn_of_no_flush() -> None:
+    log.logger.warning("this file system cannot flush a folder: a power cut may take back the last files, each whole")
+
+
+def _remove_if_there(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

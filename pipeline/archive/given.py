@@ -1,0 +1,45 @@
+"""Which photo each minute was given: a line each in a file a day, so that looking back costs the same for ever."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from functools import partial
+
+from pipeline import log
+from pipeline.archive.days import Files
+from pipeline.archive.names import BANNED, days_of, given_name
+
+
+def give(files: Files, photo_ids: Sequence[str], minutes: Sequence[datetime], days: int) -> dict[datetime, str]:
+    """Give each of the minutes, in order, one of the photos, as far as there are so many; note it, and return it.
+
+    Photos that a minute within so many days was given come into question only if all of them were, banned ones never.
+    """
+    chosen: dict[datetime, str] = {}
+    allowed = [photo_id for photo_id in photo_ids if photo_id not in _photo_ids([files.get(BANNED)])]
+    first_day = minutes[0].date()
+
+    def choose(content: bytes | None) -> bytes:
+        near = [day for day in days_of(files.folders()) if 0 < abs((day - first_day).days) <= days] if days else []
+        given = _photo_ids([*map(files.get, map(given_name, near)), content if days else b""])
+        if not (fresh := [photo_id for photo_id in allowed if photo_id not in given]):
+            log.logger.warning("every photo on offer was given to a minute within %d days: repeats", days)
+        chosen.clear()
+        chosen.update(zip(minutes, fresh or allowed, strict=False))
+        return _with_lines(chosen, first_day, content)
+
+    # One run at a time: the same photo may be on offer to two.
+    with files.lock(""):
+        files.update(given_name(first_day), choose)
+        for day in sorted({minute.date() for minute in chosen} - {first_day}):
+            files.update(given_name(day), partial(_with_lines, chosen, day))
+    return chosen
+
+
+def _with_lines(chosen: Mapping[datetime, str], day: date, content: bytes | None) -> bytes:
+    """Return the content of a day's file with the lines of what was chosen."""
+    lines = (f"{minute:%H%M} {photo_id}\n" for minute, photo_id in chosen.items() if minute.date() == day)
+    return (content or b"") + "".join(lines).encode("ascii")
+
+
+def _photo_ids(contents: Iterable[bytes | None]) -> set[str]:
+    return {word for content in contents for word in (content or b"").decode("ascii", "replace").split()}
