@@ -1,0 +1,201 @@
+"""The data of the page: scripts that hand over JSON, merged a minute at a time."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from pipeline.archive import Archive, hour_name
+from pipeline.errors import line
+from pipeline.minutes import name, now_in_words, present_minute
+from pipeline.page import html
+from pipeline.unsplash import Photo
+from pipeline.version import VERSION
+
+HOUR = timedelta(hours=1)
+TEXT_CHARACTERS = 300
+
+Entry = dict[str, Any]
+
+_SCRIPT = re.compile(r'pictureAMinute\("([^"]*)", (.*), "([^"]*)"\);\n', re.DOTALL)
+
+
+def publish(archive: Archive, minute: datetime, photo: Photo, content: bytes, has_thumbnail: bool) -> None:
+    """Show a minute's picture: latest.jpg and index.html if it is the newest, and the data of its hour.
+
+    The first of an hour also shows what the hour before lacks: a run was killed, or the clock was wrong.
+    """
+    entry = picture_entry(photo, len(content), has_thumbnail)
+    begins_hour = add_pictures(archive, {minute: entry})
+    if is_newest := archive.publish_latest(minute, content):
+        archive.put_page_file("index.html", html.index(minute, entry, VERSION))
+    if begins_hour or not is_newest:
+        refresh(archive, [minute.date()])
+    if begins_hour:
+        before = max(minute, datetime.min + HOUR) - HOUR
+        complete_hours(archive, (each for each in archive.outcomes_of(before.date())[0] if each.hour == before.hour))
+
+
+def add_pictures(archive: Archive, entries: Mapping[datetime, Entry]) -> bool:
+    """Add pictures to the data of their hours; tell whether an hour had none before, or another version wrote it.
+
+    Pictures that are later than now are left out: their time has not come.
+    """
+    shown = sorted(minute for minute in entries if minute <= present_minute())
+    hours = groupby(shown, key=lambda minute: minute.replace(minute=0))
+    begins = [_merge(archive, hour, {minute: entries[minute] for minute in of_hour}) for hour, of_hour in hours]
+    return any(begins)
+
+
+def note_failure(archive: Archive, minute: datetime, reason: str) -> None:
+    """Add the reason of a failure to the data of its hour, unless the minute has a picture."""
+    if minute <= present_minute():
+        _merge(archive, minute.replace(minute=0), {minute: {"error": _text(reason), "at": now_in_words()}})
+
+
+def refresh(archive: Archive, days: Iterable[date]) -> None:
+    """Write what changes once an hour: the calendar's counts of the days, the newest hour, and the page's own files."""
+    for asset in ("page.css", "page.js"):
+        if archive.page_file(asset) != (content := html.asset(asset)):
+            archive.put_page_file(asset, content)
+    newest, oldest, pruned_before = archive.newest(), archive.oldest(), archive.pruned_before()
+    state = {
+        "minute": name(newest) if newest else None,
+        "first": name(oldest) if oldest else None,
+        "version": VERSION,
+        "pruned": f"{pruned_before.date()}" if pruned_before != datetime.min else None,
+    }
+    archive.put_page_file("newest.js", _script("newest", state))
+    archive.put_page_file("favourites.js", _script("favourites", sorted(archive.kept())))
+    counts = {f"{day}": [len(minutes) for minutes in archive.outcomes_of(day)] for day in set(days)}
+
+    def merge(content: str) -> str:
+        merged = {**(_data(content) or {}), **counts}
+        kept = {day: merged[day] for day in sorted(merged) if any(merged[day]) and day >= f"{pruned_before.date()}"}
+        return _script("calendar", kept)
+
+    archive.update_page_file("calendar.js", merge)
+
+
+def complete_hours(archive: Archive, stored: Iterable[datetime]) -> None:
+    """Make the data of those hours again that lack one of the stored pictures: a run that was killed did not show it."""
+    for hour, of_hour in groupby(sorted(stored), key=lambda minute: minute.replace(minute=0)):
+        known = _data(archive.page_file(hour_name(hour))) or {}
+        if any("id" not in known.get(f"{minute:%M}", {}) for minute in of_hour):
+            archive.put_page_file(hour_name(hour), _script(name(hour)[:13], hour_data(archive, hour)))
+
+
+def rebuild(archive: Archive, days: Iterable[date]) -> None:
+    """Make everything that is shown of the days again from the archive, and show its newest picture."""
+    remade = list(days)
+    for day in remade:
+        for hour in sorted({minute.replace(minute=0) for minutes in archive.outcomes_of(day) for minute in minutes}):
+            archive.put_page_file(hour_name(hour), _script(name(hour)[:13], hour_data(archive, hour)))
+    show_newest(archive)
+    refresh(archive, remade)
+
+
+def show_choices(archive: Archive, minute: datetime) -> None:
+    """Show that the minute's picture was made a favourite, or is gone."""
+    hour = minute.replace(minute=0)
+    archive.put_page_file(hour_name(hour), _script(name(hour)[:13], hour_data(archive, hour)))
+    show_newest(archive)
+    refresh(archive, [minute.date()])
+
+
+def show_newest(archive: Archive) -> None:
+    """Make the newest picture latest.jpg, and show it in index.html."""
+    newest = archive.newest()
+    if newest is None:
+        archive.remove(["latest.jpg"])
+        archive.put_page_file("index.html", html.empty_index(VERSION))
+    elif (content := archive.content(newest, ".jpg")) and archive.publish_latest(newest, content):
+        entry = picture_entry(archive.photo(newest), len(content))
+        archive.put_page_file("index.html", html.index(newest, entry, VERSION))
+
+
+def hour_data(archive: Archive, hour: datetime) -> dict[str, Entry]:
+    """Return the data of an hour, as the archive's files have them."""
+    now = present_minute()
+    files = [
+        file for file in archive.files_of(hour.date()) if file.minute and file.minute <= now and file.minute.hour == hour.hour
+    ]
+    sizes = {file.minute: file.size for file in files if file.minute and file.kind == "pictures" and file.size}
+    kept, thumbnails = archive.kept(), {file.minute for file in files if file.kind == "thumbnails"}
+    failures = archive.failures(file.minute for file in files if file.minute and file.name.endswith(".error"))
+    entries: dict[datetime, Entry] = {
+        minute: {"error": _text(failure.reason), "at": failure.at} for minute, failure in failures.items()
+    }
+    for minute, size in sizes.items():
+        entries[minute] = picture_entry(archive.photo(minute), size, minute in thumbnails)
+        if name(minute) in kept:
+            entries[minute]["kept"] = True
+    return {f"{minute:%M}": entries[minute] for minute in sorted(entries)}
+
+
+def picture_entry(photo: Photo, length: int, has_thumbnail: bool = True) -> Entry:
+    """Return what the page shows of a picture; metadata that was lost or damaged leaves it without a credit."""
+    known, user, links = (_dictionary(photo, key) for key in ("pipeline", "user", "links"))
+    credit, width, height = _dictionary(known, "credit"), photo.get("width"), photo.get("height")
+    return {
+        "id": _text(photo.get("id")),
+        "topic": _text(known.get("topic")),
+        "alt": _text(photo.get("alt_description")) or _text(photo.get("description")),
+        "name": _text(user.get("name")),
+        "user": _link(credit.get("photographer")),
+        "photo": _link(links.get("html")),
+        "unsplash": _link(credit.get("unsplash")),
+        "width": width if isinstance(width, int) else None,
+        "height": height if isinstance(height, int) else None,
+        "color": photo.get("color") if re.fullmatch("#[0-9a-fA-F]{6}", str(photo.get("color"))) else None,
+        "bytes": length,
+        "thumb": has_thumbnail,
+    }
+
+
+def _merge(archive: Archive, hour: datetime, entries: Mapping[datetime, Entry]) -> bool:
+    """Add the entries to the hour's data, none of a failure over a picture; tell whether it had no picture yet."""
+    had_pictures = False
+
+    def merge(content: str) -> str:
+        nonlocal had_pictures
+        known = _data(content)
+        merged = (hour_data(archive, hour) if content else {}) if known is None else dict(known)  # damaged: made again
+        had_pictures = any("id" in entry for entry in merged.values()) and content.endswith(f'"{VERSION}");\n')
+        for minute, entry in entries.items():
+            if "id" in entry or "id" not in merged.get(f"{minute:%M}", {}):
+                merged[f"{minute:%M}"] = entry
+        return _script(name(hour)[:13], dict(sorted(merged.items())))
+
+    archive.update_page_file(hour_name(hour), merge)
+    return not had_pictures
+
+
+def _script(key: str, content: Any) -> str:
+    return f'pictureAMinute("{key}", {json.dumps(content, separators=(",", ":"))}, "{VERSION}");\n'
+
+
+def _data(script: str) -> dict[str, Any] | None:
+    """Return what a script hands over; None if it is damaged."""
+    try:
+        found = _SCRIPT.fullmatch(script)
+        data = json.loads(found[2]) if found else None
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _text(text: object) -> str:
+    """Return the text as a line, not too long; nothing for what is no text."""
+    return line(text, TEXT_CHARACTERS) if isinstance(text, str) else ""
+
+
+def _link(address: object) -> str:
+    return str(address) if html.is_of_the_web(address) and len(str(address)) < 2048 else ""
+
+
+def _dictionary(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = of.get(key)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,60 @@
+"""The credit as HTML, and index.html, which shows the newest picture to browsers without JavaScript."""
+
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from pipeline.jpeg import Picture
+from pipeline.unsplash import Photo
+
+
+def asset(name: str) -> str:
+    """Return the content of a file of the page that ships with the package."""
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
+def link(address: str, text: str) -> str:
+    """Return an HTML link, or the text alone if the address is not of the web."""
+    if not is_of_the_web(address):
+        return escape(text)
+    return f'<a href="{escape(address)}" rel="noopener" target="_blank">{escape(text)}</a>'
+
+
+def is_of_the_web(address: object) -> bool:
+    """Tell whether a link may lead there."""
+    return isinstance(address, str) and address.startswith(("https://", "http://"))
+
+
+def credit(entry: dict[str, Any]) -> str:
+    """Return the credit of a picture with its two links, as HTML."""
+    return f"Photo by {link(entry['user'], entry['name'])} on {link(entry['unsplash'], 'Unsplash')}"
+
+
+def status_line(photo: Photo, picture: Picture) -> str:
+    """Return what luigid's page, which renders HTML, shows of a stored picture."""
+    by = photo["pipeline"]["credit"]
+    size = f"{picture.width} × {picture.height}, {picture.length / 1000:.0f} kB"
+    credit_line = credit({"user": by["photographer"], "name": photo["user"]["name"], "unsplash": by["unsplash"]})
+    return f"{credit_line} · {size} · {link(photo['links']['html'], 'photo')}"
+
+
+def index(minute: datetime, entry: dict[str, Any], version: str) -> str:
+    """Return index.html with the newest picture in it."""
+    picture = f"{minute:%Y-%m-%d/%H%M}.jpg"
+    time = f'<time datetime="{minute.isoformat()}Z">{minute:%Y-%m-%d %H:%M} UTC</time>'
+    caption = " · ".join(filter(None, (credit(entry), escape(entry["topic"]), time)))
+    figure = (
+        f'<figure><a href="{picture}"><img src="{picture}" alt="{escape(entry["alt"] or "a picture")}"></a>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+    title = f"{minute:%H:%M} UTC · Picture a minute"
+    return Template(asset("index.html")).substitute(title=title, picture=figure, version=escape(version))
+
+
+def empty_index(version: str) -> str:
+    """Return index.html of an archive that has no picture."""
+    return Template(asset("index.html")).substitute(
+        title="Picture a minute", picture="<p>No picture yet</p>", version=escape(version)
+    )
