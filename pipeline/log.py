@@ -1,50 +1,53 @@
-"""What a run says on stderr: a line when a task starts and one when it ends, each with the time in UTC."""
+"""What a run writes to stderr: a line when a task starts and one when it ends, each with the time in UTC."""
 
+import contextlib
 import functools
 import logging
-import re
 import time
+from collections.abc import Iterator
 
+import luigi
 from luigi.rpc import RPCError
+from requests import RequestException
 
 from pipeline.errors import PipelineError
 
 logger = logging.getLogger("pipeline")
 
-# The last line of a traceback that Luigi shows as a text.
-_NAMED_ERROR = re.compile(r"^pipeline\.errors\.\w+: (.*)\s*\Z", re.MULTILINE)
-
 
 @functools.cache
 def set_up() -> None:
-    """Write this project's lines to stderr, and keep Luigi from adding a traceback to errors that are named."""
+    """Write this project's lines to stderr, and of Luigi's those that this project does not say better."""
     handler = logging.StreamHandler()
     formatter = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logging.getLogger("luigi-interface").addFilter(_without_traceback)
+    logging.getLogger("luigi-interface").addFilter(_is_news)
 
 
-def is_made_anew(error: BaseException) -> bool:
-    """Tell whether the error is Luigi's word for a requirement that is gone: it schedules the requirement again."""
-    return type(error) is RuntimeError and str(error).startswith("Unfulfilled ")
+@contextlib.contextmanager
+def log_errors(what: str) -> Iterator[None]:
+    """Log errors instead of raising them: the picture is already stored."""
+    try:
+        yield
+    except (PipelineError, RPCError) as error:
+        logger.warning("%s: %s", what, error)
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Let a record of Luigi's pass, cut to the one line that helps; a task's named failure is written by this project."""
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a record of Luigi's says what this project does not say itself; cut it to the one line that helps."""
     error = record.exc_info[1] if record.exc_info else None
-    if record.funcName == "_handle_run_exception":
-        return not (isinstance(error, PipelineError) or (error and is_made_anew(error)))
-    if isinstance(error, PipelineError):
+    if isinstance(error, (RPCError, RequestException)):
+        again = ", the next try is in a while" if record.levelno < logging.ERROR else ""
+        _cut(record, f"luigid does not answer{again}: start it, or run with --local-scheduler")
+    elif isinstance(record.args, tuple) and any(isinstance(argument, luigi.Task) for argument in record.args):
+        return record.levelno < logging.WARNING  # a task's failure is an event, and logged as one
+    elif isinstance(error, PipelineError):
         _cut(record, str(error))
-    elif record.funcName == "_log_complete_error" and (named := _NAMED_ERROR.search(record.getMessage())):
-        _cut(record, named[1])
-    elif record.funcName == "retry_logging":
-        _cut(record, "luigid does not answer, the next try is in a while: start it, or run with --local-scheduler")
-    elif isinstance(error, RPCError):
-        _cut(record, "luigid does not answer: start it, or run with --local-scheduler")
+    elif record.levelno == logging.WARNING and not error:
+        return False  # a task's complete() failed, which the task has logged
     return True
 
 

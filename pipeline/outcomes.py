@@ -1,128 +1,105 @@
 """What becomes of a task: its lines in the log, the reason of a failure beside the minute's files, and the end of the run."""
 
-import atexit
 import contextlib
-import functools
-import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import luigi
-from luigi.rpc import RPCError
 from luigi.worker import TaskProcess
 
-from pipeline import log, minutes, settings
-from pipeline.errors import EndsRun, PipelineError
-
-TaskClass = TypeVar("TaskClass", bound=type[luigi.Task])
+from pipeline import log, minutes, page, settings
+from pipeline.errors import BadSettings, EndsRun, PipelineError
 
 
-def recorded(task_class: TaskClass) -> TaskClass:
-    """Have Luigi's events of the class's tasks recorded; the outermost decorator, when the class is complete."""
-    for event, handler in (
-        (luigi.Event.DEPENDENCY_DISCOVERED, _discovered),
-        (luigi.Event.DEPENDENCY_PRESENT, _present),
-        (luigi.Event.DEPENDENCY_MISSING, _unknown),
-        (luigi.Event.START, _started),
-        (luigi.Event.PROCESSING_TIME, _done),
-        (luigi.Event.FAILURE, _failed),
-    ):
-        task_class.event_handler(event)(handler)
-    # Luigi looks its classes through for parameters some fifty times a minute's run, and makes what a task requires anew some
-    # eight times; from here on they stay what they are.
-    task_class.get_params = staticmethod(functools.cache(task_class.get_params))  # type: ignore[method-assign]
-    task_class.requires = _made_once(task_class.requires)  # type: ignore[method-assign]
-    return task_class
+class LoggedTask(luigi.Task):
+    """A task of a minute whose outcomes are logged and kept."""
 
+    timestamp: Any
 
-def _made_once(requires: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    @functools.wraps(requires)
-    def kept(task: Any) -> Any:
-        if "requirements" not in vars(task):
-            task.requirements = requires(task)
-        return task.requirements
-
-    return kept
+    def complete(self) -> bool:
+        """Tell whether the output exists; log why if that cannot be told. With unusable settings run() fails, and says so."""
+        with logging_errors(self):
+            settings.archive()  # an unusable ROOT is no such setting: no reason could be kept there
+            with contextlib.suppress(BadSettings):
+                return bool(super().complete())
+        return False
 
 
 @contextlib.contextmanager
-def only_said(task: Any, what: str) -> Iterator[None]:
-    """Say in the log what goes wrong after the picture is stored: it cannot fail the minute any more."""
+def logging_errors(task: object) -> Iterator[None]:
+    """Log an error, and leave it to Luigi, which does not say it in one line."""
+    log.set_up()
     try:
         yield
-    except (PipelineError, RPCError) as error:
-        _say(task, f"{what}: {error}")
+    except PipelineError as error:
+        log.logger.error("%s: %s", task, error)
+        raise
+    except Exception:
+        log.logger.exception("%s", task)
+        raise
 
 
-def show_status(task: Any, html: str) -> None:
+def show_status(task: luigi.Task, html: str) -> None:
     """Show the HTML as the task's status in luigid's page, if the task runs in a Luigi worker."""
     if task.set_status_message:
-        task.set_status_message(html)
+        with log.log_errors("status in luigid"):
+            task.set_status_message(html)
 
 
-@functools.cache
-def _begin() -> None:
-    """Prepare the process for the outcomes of its tasks, at the first one."""
-    log.set_up()
-    # A process that ends has no use for the last search for cycles, a tenth of what a minute costs.
-    atexit.register(gc.freeze)
-
-
-def _discovered(task: Any, requirement: Any) -> None:
-    _begin()
-
-
-def _present(task: Any) -> None:
-    _begin()
-    if task.task_family == "StoreImage":
-        _say(task, "stored already")
-
-
-def _unknown(task: Any) -> None:
-    """Luigi could not tell whether the task is complete, and said why: what requires it would wait here for nothing."""
-    _begin()
-    _end_run()
-
-
-def _started(task: Any) -> None:
-    _begin()
-    _say(task, "started")
-
-
-def _done(task: Any, seconds: float) -> None:
-    _say(task, f"done in {seconds:.1f} s")
-
-
-def _failed(task: Any, error: BaseException) -> None:
-    _begin()
-    if log.is_made_anew(error):
-        _say(task, "waits for another photo")
-        return
-    reason = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-    _say(task, f"failed: {reason}")
-    _keep_failure(task, reason)
-    if isinstance(error, EndsRun):
-        _end_run()
-
-
-def _say(task: Any, state: str) -> None:
-    log.logger.info("%s %s %s", task.task_family, minutes.name(task.timestamp), state)
-
-
-def _keep_failure(task: Any, reason: str) -> None:
-    try:
-        settings.store().keep_failure(task.timestamp, f"{task.task_family}: {reason}")
-    except PipelineError as error:
-        _say(task, f"could not keep its failure: {error}")
-
-
-def _end_run() -> None:
+def end_run() -> None:
     """Have the worker take no more work, by Luigi's own signal for it. Windows has none: there the tries go on."""
     stop = getattr(signal, "SIGUSR1", None)
     if stop and callable(signal.getsignal(stop)):
         # With several workers a task runs in a child of the process that Luigi's worker lives in.
         is_child = isinstance(multiprocessing.current_process(), TaskProcess)
         os.kill(os.getppid() if is_child else os.getpid(), stop)
+
+
+@LoggedTask.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def _stored_already(task: LoggedTask) -> None:
+    if task.task_family == "StoreImage":
+        _say(task, "stored already")
+        with log.log_errors(f"{minutes.name(task.timestamp)} is stored"):
+            settings.archive().forget_failure(task.timestamp)  # what a run left that was killed after the picture
+
+
+@LoggedTask.event_handler(luigi.Event.DEPENDENCY_MISSING)
+def _unknown(task: LoggedTask) -> None:
+    """End the run: whether the task is complete could not be told, and what requires it would wait for nothing."""
+    end_run()
+
+
+@LoggedTask.event_handler(luigi.Event.START)
+def _started(task: LoggedTask) -> None:
+    _say(task, "started")
+
+
+@LoggedTask.event_handler(luigi.Event.PROCESSING_TIME)
+def _done(task: LoggedTask, seconds: float) -> None:
+    _say(task, f"done in {seconds:.1f} s")
+
+
+@LoggedTask.event_handler(luigi.Event.FAILURE)
+def _failed(task: LoggedTask, error: BaseException) -> None:
+    if not isinstance(error, PipelineError) and not all(requirement.complete() for requirement in task.deps()):
+        _say(task, "waits for another photo")
+        return
+    reason = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+    _say(task, f"failed: {reason}", None if isinstance(error, PipelineError) else error)
+    keep_failure(task.timestamp, f"{task.task_family}: {reason}")
+    if isinstance(error, EndsRun):
+        end_run()
+
+
+def keep_failure(minute: Any, reason: str) -> None:
+    """Keep why the minute failed, and show it on the page."""
+    with log.log_errors(f"{minutes.name(minute)}: could not keep its failure"):
+        settings.archive().put_failure(minute, reason)
+        page.note_failure(settings.archive(), minute, reason)
+
+
+def _say(task: LoggedTask, state: str, error: BaseException | None = None) -> None:
+    log.logger.info("%s %s %s", task.task_family, minutes.name(task.timestamp), state, exc_info=error)

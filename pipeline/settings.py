@@ -8,10 +8,9 @@ from typing import TypeVar
 import luigi
 from luigi.parameter import ParameterException
 
-from pipeline import log
 from pipeline import unsplash as api
+from pipeline.archive import Archive
 from pipeline.errors import BadSettings
-from pipeline.storage import Store
 
 Section = TypeVar("Section", bound=luigi.Config)
 
@@ -90,8 +89,7 @@ def _read(section: type[Section]) -> Section:
 
 
 @functools.cache
-def store() -> Store:
-    """Return the files under ROOT; samples of the sandbox have a ROOT of their own below it and never pass for photos."""
-    log.set_up()  # what is wrong with ROOT may be found before any event of a task
+def archive() -> Archive:
+    """Return the archive under ROOT; samples of the sandbox have a ROOT of their own below it and never pass for photos."""
     root = os.path.expanduser(storage_settings().root)
-    return Store(f"{root.rstrip('/')}/demo" if api.is_demo() else root)
+    return Archive(f"{root.rstrip('/')}/demo" if api.is_demo() else root)

@@ -2,7 +2,7 @@
 
 FetchMetadata asks Unsplash for photos of the minute's topic, and files one under its minute and one under each of the topic's
 next minutes that have none. ExtractUrl writes down where the picture of the minute's photo is. StoreImage stores it, if it is
-one whole JPEG. A minute whose picture is stored is complete: no run asks for it again.
+one whole JPEG. A minute whose picture is stored is complete: no run asks for it again. What each does is in `steps`.
 """
 
 from collections.abc import Iterable
@@ -11,46 +11,38 @@ from datetime import datetime
 import luigi
 from luigi.util import requires
 
-from pipeline import gallery, jpeg, lookahead, quota, settings, unsplash
+from pipeline import settings, steps
 from pipeline.minutes import MinuteParameter
-from pipeline.outcomes import only_said, recorded, show_status
-from pipeline.storage import Address, Metadata, StoredFile
+from pipeline.outcomes import LoggedTask, logging_errors, show_status
 
 
-@recorded
-class FetchMetadata(luigi.Task):
+class FetchMetadata(LoggedTask):
     """File the minute's photo."""
 
     timestamp = MinuteParameter()
 
-    def output(self) -> Metadata:
-        return settings.store().metadata(self.timestamp)
+    def output(self) -> luigi.Target:
+        return settings.archive().metadata_target(self.timestamp, settings.unsplash_settings().topics)
 
     def run(self) -> None:
-        lookahead.fill_minutes(self.timestamp, settings.store(), settings.unsplash_settings())
+        steps.fetch_metadata(self.timestamp, settings.archive(), settings.unsplash_settings())
 
 
-@recorded
 @requires(FetchMetadata)
-class ExtractUrl(luigi.Task):
+class ExtractUrl(LoggedTask):
     """Write down the address of the minute's picture."""
 
     timestamp: datetime
 
-    def output(self) -> Address:
-        return settings.store().address(self.timestamp)
+    def output(self) -> luigi.Target:
+        return settings.archive().address_target(self.timestamp)
 
     def run(self) -> None:
-        metadata = self.input()
-        photo = metadata.photo()
-        with settings.store().dropping_if_gone(self.timestamp, photo):
-            address = unsplash.address_of(photo, settings.unsplash_settings().size)
-        self.output().write(f"{address}\n", only_if=lambda: metadata.read() == photo)
+        steps.extract_url(self.timestamp, settings.archive(), settings.unsplash_settings())
 
 
-@recorded
 @requires(ExtractUrl)
-class StoreImage(luigi.Task):
+class StoreImage(LoggedTask):
     """Store the minute's picture; drop a photo that cannot be had, so that Luigi has the two tasks before make another."""
 
     timestamp: datetime
@@ -58,27 +50,11 @@ class StoreImage(luigi.Task):
     @classmethod
     def bulk_complete(cls, minutes: Iterable[datetime]) -> list[datetime]:
         """Return the minutes that are complete: what RangeByMinutes asks."""
-        return settings.store().complete(minutes)
+        with logging_errors("StoreImage"):
+            return settings.archive().complete(minutes)
 
-    def output(self) -> StoredFile:
-        return settings.store().picture(self.timestamp)
+    def output(self) -> luigi.Target:
+        return settings.archive().picture_target(self.timestamp)
 
     def run(self) -> None:
-        store, wanted, source = settings.store(), settings.unsplash_settings(), self.input()
-        photo, address = store.metadata(self.timestamp).photo(), source.line()
-        client = unsplash.client(wanted.answer_seconds)
-        with (
-            store.dropping_if_gone(self.timestamp, photo),
-            self.output().replacing(only_if=lambda: source.read() == address) as file,
-        ):
-            client.download(address, file)
-            picture = jpeg.picture(file)
-            with only_said(self, ".error"):
-                store.forget_failure(self.timestamp)
-        with only_said(self, "page"):
-            gallery.publish(store, self.timestamp, picture)
-        with only_said(self, "status in luigid"):
-            show_status(self, gallery.status_line(photo, picture))
-        with only_said(self, "download event"):
-            if wanted.report_downloads:
-                quota.report_download(store, client, photo["links"]["download_location"], wanted.requests_reserved)
+        show_status(self, steps.store_image(self.timestamp, settings.archive(), settings.unsplash_settings()))

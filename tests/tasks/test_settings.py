@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import settings
 from tests.conftest import REPOSITORY, Project, WatchedSandbox
+from tests.processes import FAILED
 
 
 def shipped() -> configparser.ConfigParser:
@@ -55,7 +56,7 @@ def test_an_unknown_value_is_refused(project: Project, api: WatchedSandbox, knob
     assert run.returncode == 30
     assert says in run.stderr
     assert "Traceback" not in run.stderr
-    assert project.files() == {"2026-11-23/1205.error"}
+    assert project.files() == FAILED
     assert api.asked == []
 
 

@@ -54,6 +54,14 @@ def test_anything_else_is_refused_with_the_form_and_an_example(text: str) -> Non
         MinuteParameter().parse(text)
 
 
+def test_a_minute_later_than_now_is_refused() -> None:
+    """The present minute is the last that can be named."""
+    present = minutes.present_minute()
+    assert MinuteParameter().parse(minutes.name(present)) == present
+    with pytest.raises(BadTimestamp, match="is the clock right"):
+        MinuteParameter().parse(minutes.name(present + 3 * MINUTE))
+
+
 def test_no_timestamp_is_the_present_minute_read_when_the_task_is_made() -> None:
     """Without a value the parameter is the present minute of UTC, not that of the import."""
     before = datetime.now(timezone.utc).replace(tzinfo=None) - MINUTE

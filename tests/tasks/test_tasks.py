@@ -11,11 +11,9 @@ from PIL import Image
 
 from pipeline import sandbox
 from tests.conftest import KEY, Project, WatchedSandbox, status
+from tests.processes import FAILED, MINUTE, STORED
 
-MINUTE = "2026-11-23T1205"
 THREE = {"2026-11-23/1205.json", "2026-11-23/1205.txt", "2026-11-23/1205.jpg"}
-SHOWN = {"2026-11-23/thumb/1205.jpg", "2026-11-23/index.html", "index.html", "latest.jpg"}
-KEPT = {"2026-11-23/given", "quota"}
 
 
 def of_minute(project: Project, name: str = "1205") -> set[str]:
@@ -74,7 +72,7 @@ def test_one_photo_a_request(project: Project, api: WatchedSandbox) -> None:
     """photos_per_request = 1 is the plain behaviour: a request a minute, and nothing ahead."""
     run = project.store(MINUTE, "--unsplash-photos-per-request", "1")
     assert run.returncode == 0, run.stderr
-    assert project.files() == THREE | SHOWN | KEPT
+    assert project.files() == STORED
 
 
 def test_the_present_minute_is_the_default(project: Project) -> None:
@@ -119,7 +117,7 @@ def test_after_eleven_tries_it_is_a_failure(project: Project, api: WatchedSandbo
     assert run.returncode == 30
     assert len(api.requests("/photos/random")) == 11
     assert "Traceback" not in run.stderr
-    assert project.files() == {"2026-11-23/1205.error"}
+    assert project.files() == FAILED
     line = (project.root / "2026-11-23/1205.error").read_text()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ FetchMetadata: Unsplash answered 503\n", line)
 
@@ -141,7 +139,7 @@ def test_a_wrong_key_ends_the_run(project: Project, api: WatchedSandbox) -> None
     assert len(api.asked) == 1
     assert run.stderr.count("check UNSPLASH_API_KEY") == 1
     assert sandbox.WRONG_KEY not in run.stderr
-    assert project.files() == {"2026-11-23/1205.error", "quota"}
+    assert project.files() == FAILED | {"quota"}
 
 
 def test_no_key(project: Project) -> None:
@@ -151,7 +149,7 @@ def test_no_key(project: Project) -> None:
     assert len(run.stderr.splitlines()) == 2
     assert ".env" in run.stderr
     assert "DEMO_KEY" in run.stderr
-    assert project.files() == {"2026-11-23/1205.error"}
+    assert project.files() == FAILED
 
 
 def test_a_bad_timestamp(project: Project) -> None:
@@ -161,6 +159,24 @@ def test_a_bad_timestamp(project: Project) -> None:
     assert len(run.stderr.splitlines()) == 1
     assert "2026-11-23T1205" in run.stderr
     assert not project.root.exists()
+
+
+@pytest.mark.parametrize("timestamp", ["2099-11-23T1205", "9999-12-31T2359"])
+def test_a_minute_later_than_now(project: Project, api: WatchedSandbox, timestamp: str) -> None:
+    """A minute that has not come is refused in one line that asks for the clock, and nothing is asked for or stored."""
+    run = project.store(timestamp)
+    assert run.returncode == 40
+    assert len(run.stderr.splitlines()) == 1
+    assert "is the clock right?" in run.stderr
+    assert api.asked == []
+    assert not project.root.exists()
+
+
+def test_the_first_minute_of_all(project: Project) -> None:
+    """The oldest minute that can be written is stored like any other."""
+    run = project.store("0001-01-01T0000")
+    assert run.returncode == 0, run.stderr
+    assert "0001-01-01/0000.jpg" in project.files()
 
 
 def test_a_photo_that_cannot_be_had_is_replaced(project: Project, api: WatchedSandbox) -> None:
@@ -218,7 +234,7 @@ def test_the_same_minute_twice_at_once(project: Project) -> None:
     """Eight runs of one minute at once end with one whole set of files that speak of one photo."""
     command = ("luigi", "--module", "pipeline", "StoreImage", "--local-scheduler", "--timestamp", MINUTE)
     runs = [project.start(*command) for _ in range(8)]
-    errors = [run.communicate()[1] for run in runs]
+    errors = [run.communicate(timeout=120)[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * 8, errors
     assert of_minute(project) == THREE
     photo = json.loads((project.root / "2026-11-23/1205.json").read_text())
@@ -238,7 +254,7 @@ def test_minutes_of_a_topic_at_once(project: Project) -> None:
     while any(run.poll() is None for run in runs):
         for path in project.root.glob("2026-11-23/*.json"):
             seen.setdefault(path, set()).add(json.loads(path.read_bytes())["id"])
-    errors = [run.communicate()[1] for run in runs]
+    errors = [run.communicate(timeout=120)[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * len(runs), errors
     assert len(seen) >= len(names)
     assert {len(ids) for ids in seen.values()} == {1}
@@ -276,11 +292,11 @@ def test_a_killed_run_is_finished_by_the_next(project: Project, api: WatchedSand
         if "/photo-" in target and not killed:
             killed.append(True)
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.wait(60)
 
     api.instead = kill
     process = project.start("luigi", "--module", "pipeline", "StoreImage", "--local-scheduler", "--timestamp", MINUTE)
-    process.communicate()
+    process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
     assert of_minute(project) == THREE - {"2026-11-23/1205.jpg"}
     assert project.store(MINUTE).returncode == 0

@@ -1,0 +1,136 @@
+"""What the three tasks do for a minute: plain functions, which need no Luigi."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import NamedTuple
+
+from pipeline import jpeg, log, minutes, page, unsplash
+from pipeline.archive import Archive
+from pipeline.errors import NoPhotos, PhotoGone, PhotoReplaced
+from pipeline.jpeg import Picture
+from pipeline.log import log_errors
+from pipeline.settings import unsplash as Settings
+from pipeline.unsplash import Photo
+
+
+class Stored(NamedTuple):
+    """A picture that was stored: its photo, what was found in it, its bytes, and whether it has a thumbnail."""
+
+    photo: Photo
+    picture: Picture
+    content: bytes
+    has_thumbnail: bool
+
+
+def fetch_metadata(minute: datetime, archive: Archive, settings: Settings, wanting: Sequence[datetime] | None = None) -> None:
+    """Ask once for photos of the minute's topic; file one under it, and one under each of the topic's next that has none.
+
+    Other minutes that want a photo of the topic may be given in the place of these.
+    """
+    if wanting is None:
+        archive.warn_of_conditions()
+    topic, photos = _photos_for(minute, archive, settings)
+    offered = {photo["id"]: photo for photo in photos}
+    if wanting is None:
+        candidates = minutes.minutes_of_same_topic(minute, settings.topics)
+        wanting = list(islice(archive.open_minutes(candidates, settings.topics), settings.photos_per_request))
+        if minute not in wanting:  # another run has filed its photo meanwhile: no more than a look-ahead's minutes get one
+            wanting = wanting[: settings.photos_per_request - 1]
+    chosen: dict[datetime, Photo] = {}
+    for each, photo_id in archive.give(list(offered), wanting, settings.no_repeat_days).items():
+        credit = unsplash.credit(offered[photo_id], settings.app_name)
+        known = {"topic": topic, "fetched_at": minutes.now_in_words(), "minute": minutes.name(each), "credit": credit}
+        chosen[each] = {**offered[photo_id], "pipeline": known}
+    archive.file_photos(chosen, settings.topics)
+
+
+def extract_url(minute: datetime, archive: Archive, settings: Settings) -> str:
+    """Write down the address of the minute's picture, and return it."""
+    photo = _filed_photo(minute, archive)
+    try:
+        address = unsplash.address_of(photo, settings.size)
+    except PhotoGone:
+        archive.drop_photo(minute, photo["id"])
+        raise
+    archive.put_address(minute, address)
+    return address
+
+
+def store_image(minute: datetime, archive: Archive, settings: Settings) -> str:
+    """Store the minute's picture, show it, and report its download; return its credit and size as HTML."""
+    address = archive.address(minute)
+    if not address:
+        raise PhotoReplaced
+    stored = store_picture(
+        minute, archive, lambda: _client(settings).picture(address, unsplash.MAX_PICTURE_BYTES[settings.size])
+    )
+    with log_errors("page"):
+        page.publish(archive, minute, stored.photo, stored.content, stored.has_thumbnail)
+    report_download(stored.photo, archive, settings, settings.requests_reserved)
+    note_quota(archive, settings)
+    return page.status_line(stored.photo, stored.picture)
+
+
+def store_picture(minute: datetime, archive: Archive, fetch: Callable[[], bytes]) -> Stored:
+    """Store what `fetch` returns, if it is one whole JPEG; drop a photo that cannot be had, so that another is fetched."""
+    photo = _filed_photo(minute, archive)
+    try:
+        content = fetch()
+        picture = jpeg.picture(content)
+    except PhotoGone:
+        archive.drop_photo(minute, photo["id"])
+        raise
+    archive.put_picture(minute, photo, content)
+    has_thumbnail = False
+    with log_errors(f"{minutes.name(minute)} is stored"):
+        archive.forget_failure(minute)
+        archive.put_thumbnail(minute, picture.thumbnail)
+        has_thumbnail = True
+    return Stored(photo, picture, content, has_thumbnail)
+
+
+def report_download(photo: Photo, archive: Archive, settings: Settings, reserve: int) -> None:
+    """Report a stored picture's download, unless the requests left are the `reserve` for metadata."""
+    location, client = photo["links"].get("download_location"), _client(settings)
+    if settings.report_downloads and location:
+        with log_errors("download event"):
+            known = client.quota or archive.quota()
+            if not known or known.remaining > reserve:
+                client.report_download(location)
+
+
+def note_quota(archive: Archive, settings: Settings) -> None:
+    """Keep what the last answer of the API said of the quota."""
+    with log_errors("quota"):
+        archive.put_quota(_client(settings).quota)
+
+
+def _photos_for(minute: datetime, archive: Archive, settings: Settings) -> tuple[str, list[Photo]]:
+    """Return the photos of the minute's topic or, where nothing matches it, of the next one of the round."""
+    client = _client(settings)
+    for topic in minutes.topics_of_round(minute, settings.topics):
+        try:
+            return topic, client.random_photos(
+                topic,
+                settings.photos_per_request,
+                size=settings.size,
+                orientation=settings.orientation,
+                content_filter=settings.content_filter,
+            )
+        except NoPhotos:
+            log.logger.warning("nothing at Unsplash matches the topic %r: the next one takes its place", topic)
+        finally:
+            archive.put_quota(client.quota)
+    raise NoPhotos(f"nothing at Unsplash matches any topic of [unsplash] topics: {', '.join(settings.topics)}")
+
+
+def _filed_photo(minute: datetime, archive: Archive) -> Photo:
+    """Return the minute's photo; PhotoReplaced if it is gone since the task was begun."""
+    if not (photo := archive.photo(minute)):
+        raise PhotoReplaced
+    return photo
+
+
+def _client(settings: Settings) -> unsplash.Unsplash:
+    return unsplash.client(settings.answer_seconds)
