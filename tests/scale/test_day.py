@@ -13,11 +13,9 @@ from random import Random
 import pytest
 
 from pipeline.minutes import MINUTE, name
-from tests import faults
+from tests import processes, servers
 from tests.conftest import Project
-from tests.faults import Server
-
-faulty, minute = faults.faulty, faults.minute
+from tests.servers import Server
 
 BOUNDED = 120
 DAY = 1440
@@ -27,18 +25,18 @@ MOST_RUNS = 40
 START = datetime(2025, 3, 30)
 
 PASSING = (
-    faults.resets,
-    faults.sends(b""),
-    faults.answers(500),
-    faults.answers(503, b"<!doctype html>"),
-    faults.answers(200, b"<!doctype html>"),
-    faults.redirects("http://127.0.0.1:1/"),
-    faults.changes_body(lambda body: body[: len(body) // 2]),
-    faults.changes_body(lambda body: body[: len(body) // 2], lambda body: {"Content-Length": str(len(body))}),
-    faults.hangs_inside_head,
+    servers.resets,
+    servers.sends(b""),
+    servers.answers(500),
+    servers.answers(503, b"<!doctype html>"),
+    servers.answers(200, b"<!doctype html>"),
+    servers.redirects("http://127.0.0.1:1/"),
+    servers.changes_body(lambda body: body[: len(body) // 2]),
+    servers.changes_body(lambda body: body[: len(body) // 2], lambda body: {"Content-Length": str(len(body))}),
+    servers.hangs_inside_head,
 )
-OF_API = (*PASSING, faults.answers(403, b"Rate Limit Exceeded"), faults.answers_json([]), faults.answers(401))
-OF_PICTURES = (*PASSING, faults.answers(404), faults.answers(410), faults.changes_body(lambda body: body[:-2] + b"\0\0"))
+OF_API = (*PASSING, servers.answers(403, b"Rate Limit Exceeded"), servers.answers_json([]), servers.answers(401))
+OF_PICTURES = (*PASSING, servers.answers(404), servers.answers(410), servers.changes_body(lambda body: body[:-2] + b"\0\0"))
 
 
 def caught_up(project: Project, faulty: Server, count: int, seed: int) -> None:
@@ -53,23 +51,23 @@ def caught_up(project: Project, faulty: Server, count: int, seed: int) -> None:
         run = started(project, count)
         if codes[-signal.SIGKILL] < KILLS:
             kill_during(run, faulty, source.randrange(1, count // KILLS))
-        ended = faults.ended(run)
+        ended = processes.ended(run)
         codes[ended.returncode] += 1
         said += ended.stderr
-        faults.assert_whole(project)
+        processes.assert_whole(project)
     assert codes[-signal.SIGKILL] == KILLS
     answers = f"{len(faulty.requests)} answers, {faulty.broken} of them broken"
     print(f"seed {seed}: {count} minutes, {answers}; exit codes of the runs: {dict(codes)}")
 
     faulty.breaks_nothing()
-    for path in (project.root / ".tmp").iterdir():
-        os.utime(path, (0, 0))
-    assert project.store(name(START - 60 * MINUTE)).returncode == 0
-    assert list((project.root / ".tmp").iterdir()) == []
+    for path in processes.temporary_files(project):
+        processes.grown_old(path)
+    assert project.run("pipeline", "prune").returncode == 0
+    assert processes.temporary_files(project) == []
     assert_complete(project, [START + number * MINUTE for number in range(count)])
     assert "Traceback" not in said
-    faults.assert_key_is_nowhere(project, ended)
-    faults.assert_key_went_to_the_api_alone(faulty)
+    processes.assert_key_is_nowhere(project, ended)
+    processes.assert_key_went_to_the_api_alone(faulty)
 
 
 def kill_during(run: "subprocess.Popen[str]", faulty: Server, pictures: int) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import sandbox
-from pipeline.catchup import AHEAD
+from pipeline.slices import AHEAD
 from tests.conftest import Project, WatchedSandbox, status, wait_until
-from tests.test_luigid import Luigid, free_port, running_luigid
+from tests.support.luigid import Luigid, free_port, running_luigid
 
 # Six hours on the grid of 26 rounds of 6 topics: three windows, one of them whole.
 SPAN = ("--start", "2026-11-20T0000", "--stop", "2026-11-20T0600")
@@ -134,7 +134,7 @@ def stored_by(process: "subprocess.Popen[str]", code: int = 0) -> int:
 def children(process: "subprocess.Popen[str]") -> list[Path]:
     """Return where Linux shows the processes that this one began, while they are."""
     pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [Path("/proc") / pid for pid in pids]
+    return [path for pid in pids if (path := Path("/proc") / pid).exists() and (path / "cmdline").read_bytes()]
 
 
 def pictures_fetched(api: WatchedSandbox) -> list[str]:
@@ -142,7 +142,7 @@ def pictures_fetched(api: WatchedSandbox) -> list[str]:
 
 
 def test_two_hosts_divide_the_work(hosts: Hosts, luigid: Luigid, api: PlainSandbox, gate: threading.Event) -> None:
-    """Each stores a part, no picture is fetched twice, the API is asked once a slice, and luigid knows slices alone."""
+    """Each stores a part, no picture is fetched twice, the API is asked once a slice at most, and luigid knows slices alone."""
     api.instead = holds(gate, lambda target: "/photos/random" in target)
     first, second = hosts.start(), hosts.start()
     wait_until(lambda: sorted(workers(luigid).values()) == [2, 2])
@@ -151,7 +151,7 @@ def test_two_hosts_divide_the_work(hosts: Hosts, luigid: Luigid, api: PlainSandb
     assert min(shares) > 0
     assert sum(shares) == hosts.pictures() == MINUTES
     assert len(set(pictures_fetched(api))) == len(pictures_fetched(api)) == MINUTES
-    assert len(api.requests("/photos/random")) == SLICES
+    assert len(api.requests("/photos/random")) <= SLICES
     tasks = luigid.api("task_list", status="", upstream_status="")
     assert [task["name"] for task in tasks.values()] == ["Slice"] * SLICES
 
@@ -181,7 +181,7 @@ def test_a_killed_host_s_slices_are_finished_by_another(
     gate.set()
     stored_by(other)
     assert hosts.pictures() == MINUTES
-    assert len(api.requests("/photos/random")) == SLICES
+    assert len(api.requests("/photos/random")) <= SLICES
     twice = {target for target in pictures_fetched(api) if pictures_fetched(api).count(target) > 1}
     assert twice.issuperset(held)
     assert len(pictures_fetched(api)) <= MINUTES + 2 * AHEAD

@@ -1,0 +1,88 @@
+"""How far a run over many minutes is: a bar on a terminal; of a catch-up a plain line now and then elsewhere."""
+
+import multiprocessing
+import sys
+import threading
+import time
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline import minutes
+from pipeline.archive import Archive
+from pipeline.errors import EndsRun, QuotaExceeded
+from pipeline.log import log_errors
+
+SECONDS_BETWEEN_LINES = 5
+SECONDS_BETWEEN_COUNTS = 1  # beside the bar; each looks at the quota, a request where ROOT is a bucket
+
+
+def bar(total: int, unit: str) -> "tqdm[Any]":
+    """Return a bar, which shows nothing where stderr is no terminal."""
+    tqdm.monitor_interval = 0  # its thread would be there when processes are forked
+    return tqdm(total=total, unit=f" {unit}", smoothing=0.1, disable=not sys.stderr.isatty())
+
+
+class Progress:
+    """Count and show what the processes of a catch-up report, while its block lasts.
+
+    `ended_by` is what ended the catch-up, or only its asking for photos, before its time; processes that begin later know it.
+    """
+
+    def __init__(self, total: int, archive: Archive) -> None:
+        self.stored = 0
+        self.ended_by: EndsRun | None = None
+        self._total, self._archive = total, archive
+        self._failures: dict[datetime, str] = {}
+        self._began = time.monotonic()
+        # Small messages go through a pipe whole, from whichever process, and a process that is killed holds no lock.
+        self._reports, self._reporter = multiprocessing.Pipe(duplex=False)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self._listener.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reporter.send(None)
+        self._listener.join()
+
+    def report(self, minute: datetime, reason: str = "", end: EndsRun | None = None) -> None:
+        """Report, from any process, a picture or why there is none, and the error if it ends the catch-up or its asking."""
+        self._reporter.send((minute, reason, end))
+
+    def summary(self, state: str, missing: Collection[datetime]) -> str:
+        """Return how it ended: the reason of every failure among what is missing, and the counts."""
+        failures = [f"{minutes.name(each)} failed: {why}" for each, why in sorted(self._failures.items()) if each in missing]
+        return "\n".join([*failures, self._line(state, self._total - len(missing), len(failures))])
+
+    def _listen(self) -> None:
+        with bar(self._total, "pictures") as shown:
+            said, pause = self._began, SECONDS_BETWEEN_LINES if shown.disable else SECONDS_BETWEEN_COUNTS
+            while report := self._reports.recv():
+                minute, reason, end = report
+                if end and (self.ended_by is None or isinstance(self.ended_by, QuotaExceeded)):
+                    self.ended_by = end
+                if reason:
+                    self._failures[minute] = reason
+                else:
+                    self.stored += 1
+                    shown.update()
+                if time.monotonic() - said >= pause:
+                    said = time.monotonic()
+                    if shown.disable:
+                        print(self._line("going on", self.stored, len(self._failures)), file=sys.stderr)
+                    else:
+                        shown.set_postfix_str(self._rest(len(self._failures)))
+
+    def _line(self, state: str, stored: int, failed: int) -> str:
+        rate = stored / max(time.monotonic() - self._began, 0.001)
+        return f"{state}: {stored} of {self._total} missing stored, {rate:.0f}/s, {self._rest(failed)}"
+
+    def _rest(self, failed: int) -> str:
+        quota = None
+        with log_errors("quota"):
+            quota = self._archive.quota()
+        return f"{failed} failed, " + (f"{quota.remaining} of {quota.limit} requests left" if quota else "quota not known")

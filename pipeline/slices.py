@@ -1,0 +1,195 @@
+"""A slice: the minutes of one topic in one window, as one Luigi task.
+
+The windows lie the same on every host, whatever each finds missing, so luigid, which gives a task to one worker at a time,
+divides the work. A slice is at most as many minutes as an answer of the API surely has photos for. Inside it the steps of each
+minute are plain calls, and the next pictures are fetched meanwhile. A slice that leaves minutes missing has failed.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import luigi
+
+from pipeline import log, minutes, outcomes, page, processes, settings, steps, unsplash
+from pipeline.errors import EndsRun, MayPass, NameTaken, PipelineError, QuotaExceeded
+from pipeline.minutes import EPOCH, MINUTE, MinuteParameter
+from pipeline.progress import Progress
+
+# Pictures that a slice fetches at once, at most: with 100 ms to their host the cores are busy all the same.
+AHEAD = 8
+AHEAD_IN_FULL = 2
+QUICK_SECONDS = 2
+
+
+class Slice(luigi.Task):
+    """Store a topic's minutes in one window, as far as they are missing and wanted by this host."""
+
+    window = MinuteParameter(description="the window's first minute")
+    topic = luigi.Parameter()
+    # No part of what the slice is: hosts may want different spans of it.
+    start = MinuteParameter(significant=False)
+    stop = MinuteParameter(significant=False)
+    requests_reserved = luigi.IntParameter(significant=False)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.found: Sequence[datetime] | None = None
+        self.of_topic: Sequence[datetime] = ()
+        self.progress: Progress | None = None
+
+    @property
+    def priority(self) -> int:  # type: ignore[override]
+        """Return what has the newest slices run first."""
+        return (self.window - EPOCH) // MINUTE
+
+    def complete(self) -> bool:
+        """Tell whether nothing of it is missing; what the catch-up has just found missing is believed."""
+        return not (self.missing() if self.found is None else self.found)
+
+    def run(self) -> None:
+        """Store what is missing now, a try each and one request of the API at most; what stays missing fails the slice."""
+        processes.end_with_parent()
+        missing = self.missing()
+        with_photo = self._with_photo(missing)
+        stored = self._store(with_photo)
+        if without_photo := [minute for minute in missing if minute not in with_photo]:
+            self._ask(without_photo)
+            stored += self._store(self._with_photo(without_photo))
+        if left := sorted(set(missing).difference(stored)):
+            reasons = (failure.reason for failure in settings.archive().failures(left).values())
+            raise MayPass(f"{len(left)} still missing: {next(reasons, 'without a photo')}")
+
+    def on_failure(self, exception: BaseException) -> str:
+        """Return what luigid shows as the reason: one line where the error is named."""
+        return str(exception if isinstance(exception, PipelineError) else super().on_failure(exception))
+
+    def missing(self) -> list[datetime]:
+        """Return the slice's minutes that are missing."""
+        first, stop = max(self.window, self.start), min(self.window + window_length(), self.stop)
+        topics = settings.unsplash_settings().topics
+        return [each for each in settings.archive().missing(first, stop) if minutes.topic_of(each, topics) == self.topic]
+
+    def _with_photo(self, missing: Sequence[datetime]) -> list[datetime]:
+        archive, topics = settings.archive(), settings.unsplash_settings().topics
+        return [minute for minute in missing if archive.has_photo(minute, topics)]
+
+    def _ask(self, waiting: Sequence[datetime]) -> None:
+        """Ask for photos of the slice's minutes, unless the quota is known to be used up; what is over goes to other slices."""
+        if self.progress and self.progress.ended_by:
+            raise self.progress.ended_by
+        archive, wanted = settings.archive(), settings.unsplash_settings()
+        wanting = list(waiting)
+        if len(waiting) < wanted.photos_per_request // 2:
+            elsewhere = sorted(set(self.of_topic).difference(waiting))
+            wanting += islice(archive.open_minutes(elsewhere, wanted.topics), wanted.photos_per_request - len(waiting))
+        try:
+            steps.fetch_metadata(waiting[0], archive, wanted, wanting)
+        except PipelineError as error:
+            self._note_failure(waiting[0], "FetchMetadata", error)
+            raise
+
+    def _store(self, ready: Sequence[datetime]) -> list[datetime]:
+        """Store the pictures of minutes that have their photo, the next ones being fetched meanwhile; return those stored."""
+        archive, wanted = settings.archive(), settings.unsplash_settings()
+        shown: dict[datetime, dict[str, Any]] = {}
+        try:
+            for minute, fetch in self._fetched_ahead(ready):
+                try:
+                    stored = steps.store_picture(minute, archive, fetch)
+                except PipelineError as error:
+                    self._note_failure(minute, "StoreImage", error)
+                    continue
+                shown[minute] = page.picture_entry(stored.photo, len(stored.content), stored.has_thumbnail)
+                if self.progress:
+                    self.progress.report(minute)
+                steps.report_download(stored.photo, archive, wanted, self.requests_reserved)
+        finally:
+            with log.log_errors("page"):
+                page.add_pictures(archive, shown)
+            steps.note_quota(archive, wanted)
+        return list(shown)
+
+    def _fetched_ahead(self, ready: Sequence[datetime]) -> Iterator[tuple[datetime, Any]]:
+        """Give each minute with what returns its picture's bytes, while those of the next ones are on their way.
+
+        Over a slow line what is on its way takes its time from each other: so many go together as come quickly.
+        """
+        archive, wanted = settings.archive(), settings.unsplash_settings()
+        client, ahead = unsplash.client(wanted.answer_seconds), 2
+        under_way: deque[tuple[datetime, Any, float]] = deque()
+        for minute in (*ready, None):
+            while under_way and (minute is None or len(under_way) >= ahead):
+                first, fetch, began = under_way.popleft()
+                yield first, fetch
+                is_quick = time.monotonic() - began < QUICK_SECONDS
+                ahead = min(ahead + 1, AHEAD_IN_FULL if wanted.size == "full" else AHEAD) if is_quick else max(1, ahead // 2)
+            if minute:
+                try:
+                    address = steps.extract_url(minute, archive, wanted)
+                except PipelineError as error:
+                    self._note_failure(minute, "ExtractUrl", error)
+                    continue
+                fetch = client.prefetch(address, unsplash.MAX_PICTURE_BYTES[wanted.size])
+                under_way.append((minute, fetch, time.monotonic()))
+
+    def _note_failure(self, minute: datetime, step: str, error: PipelineError) -> None:
+        """Keep a minute's failure; raise what ends the whole run."""
+        reason = f"{step}: {error}"
+        end = error if isinstance(error, EndsRun) and not isinstance(error, NameTaken) else None
+        outcomes.keep_failure(minute, reason)
+        if self.progress:
+            self.progress.report(minute, reason, end)
+        if end:
+            if not isinstance(end, QuotaExceeded):  # with the quota used up, what has its photo already goes on
+                outcomes.end_run()
+            raise end
+
+
+@Slice.event_handler(luigi.Event.PROCESS_FAILURE)
+def _killed(work: Slice, reason: str) -> None:
+    log.logger.warning("a process of the catch-up was killed, most often for want of memory: fewer --workers need less")
+
+
+@Slice.event_handler(luigi.Event.FAILURE)
+def _failed(work: Slice, error: BaseException) -> None:
+    if not isinstance(error, PipelineError):
+        log.logger.error("%s failed", work, exc_info=error)
+
+
+def slices(missing: Iterable[datetime], progress: Progress) -> list[Slice]:
+    """Return the slices of what is missing, the newest first."""
+    wanted, length = settings.unsplash_settings(), window_length()
+    of_topic: dict[str, list[datetime]] = {}
+    cut: dict[tuple[datetime, str], list[datetime]] = {}
+    for minute in sorted(missing, reverse=True):
+        window, topic = minute - (minute - EPOCH) % length, minutes.topic_of(minute, wanted.topics)
+        of_topic.setdefault(topic, []).append(minute)
+        cut.setdefault((window, topic), []).append(minute)
+    made = []
+    for (window, topic), of_slice in cut.items():
+        work = Slice(
+            window=window,
+            topic=topic,
+            start=min(missing),
+            stop=max(missing) + MINUTE,
+            # What waits for an answer of the API comes before the download events.
+            requests_reserved=wanted.requests_reserved + len(cut),
+        )
+        work.found, work.of_topic, work.progress = of_slice, of_topic[topic], progress
+        made.append(work)
+    return made
+
+
+def window_length() -> timedelta:
+    """Return how long a window is: a slice of it has a few minutes less than an answer has photos.
+
+    Of 30 photos 2 are of Unsplash+ on average, and left out: slices of 30 minutes ask twice nearly always. Measured over 2,880
+    minutes, a request gives 16 pictures with 30 rounds, 21 with 28, and 24 with 26.
+    """
+    wanted = settings.unsplash_settings()
+    rounds = max(1, wanted.photos_per_request * 13 // 15)
+    return rounds * len(wanted.topics) * MINUTE
