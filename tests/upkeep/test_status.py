@@ -5,11 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from pipeline import minutes, unsplash
+from pipeline.archive import Archive
 from pipeline.minutes import MINUTE
-from pipeline.quota import note
-from pipeline.storage import Store
 from tests.conftest import Project
-from tests.test_gallery import fail, keep
+from tests.upkeep.stored import files, keep
 
 
 def status(project: Project, *options: str) -> tuple[int, dict[str, Any]]:
@@ -21,11 +20,11 @@ def status(project: Project, *options: str) -> tuple[int, dict[str, Any]]:
 
 def test_the_last_24_hours_are_counted(project: Project) -> None:
     """Each minute of the 24 hours before the present one is stored, failed or missing; older ones do not count."""
-    store, now = Store(project.root), minutes.present_minute()
+    archive, now = Archive(project.root), minutes.present_minute()
     for age in (1, 61, 24 * 60 - 10, 25 * 60):
-        keep(store, now - age * MINUTE)
+        keep(archive, now - age * MINUTE)
     for age in (61, 62, 63, 25 * 60 + 1):
-        fail(store, now - age * MINUTE, "StoreImage: no answer")
+        archive.put_failure(now - age * MINUTE, "StoreImage: no answer")
     _, found = status(project)
     assert found["newest"] == minutes.name(now - MINUTE)
     counts = {name: found["last_24_hours"][name] for name in ("stored", "failed", "missing")}
@@ -34,9 +33,9 @@ def test_the_last_24_hours_are_counted(project: Project) -> None:
 
 def test_what_is_missing_is_counted_from_the_first_picture(project: Project) -> None:
     """Minutes before the first picture of all are not missing."""
-    store, now = Store(project.root), minutes.present_minute()
+    archive, now = Archive(project.root), minutes.present_minute()
     for age in (1, 100):
-        keep(store, now - age * MINUTE)
+        keep(archive, now - age * MINUTE)
     counts = status(project)[1]["last_24_hours"]
     assert (counts["stored"], counts["failed"]) == (2, 0)
     assert counts["missing"] in (98, 99), "a minute more when the present one ends meanwhile"
@@ -44,22 +43,20 @@ def test_what_is_missing_is_counted_from_the_first_picture(project: Project) -> 
 
 def test_the_bytes_are_those_of_the_counted_minutes(project: Project) -> None:
     """The bytes of the last 24 hours are the sizes of those minutes' files, thumbnails included, and of no others."""
-    store, now = Store(project.root), minutes.present_minute()
+    archive, now = Archive(project.root), minutes.present_minute()
     for age in (60, 25 * 60):
-        keep(store, now - age * MINUTE)
+        keep(archive, now - age * MINUTE)
     counted = now - 60 * MINUTE
-    thumbnail = store.files.local_path("") / counted.date().isoformat() / "thumb" / f"{counted:%H%M}.jpg"
-    thumbnail.parent.mkdir()
-    thumbnail.write_bytes(b"123")
+    archive.put_thumbnail(counted, b"123")
     _, found = status(project)
-    files = [path for path in store.files.local_path("").rglob(f"{counted:%H%M}.*") if str(counted.date()) in str(path)]
-    assert len(files) == 3
-    assert found["last_24_hours"]["bytes"] == sum(path.stat().st_size for path in files)
+    sizes = [path.stat().st_size for path in files(archive, counted).values() if path.exists()]
+    assert len(sizes) == 3
+    assert found["last_24_hours"]["bytes"] == sum(sizes)
 
 
 def test_an_old_newest_picture_fails_the_health_check(project: Project) -> None:
     """The exit code is 1 when the newest picture is older than 5 minutes, or than --max-age says."""
-    keep(Store(project.root), minutes.present_minute() - 20 * MINUTE)
+    keep(Archive(project.root), minutes.present_minute() - 20 * MINUTE)
     code, found = status(project)
     assert (code, found["age_seconds"] // 60) in {(1, 20), (1, 21)}
     assert status(project, "--max-age", "30")[0] == 0
@@ -67,9 +64,9 @@ def test_an_old_newest_picture_fails_the_health_check(project: Project) -> None:
 
 def test_a_new_picture_passes_the_health_check(project: Project) -> None:
     """The exit code is 0 when the newest picture is new, and the text says how things stand."""
-    store, now = Store(project.root), minutes.present_minute()
-    keep(store, now)
-    note(store, unsplash.Quota(50, 38))
+    archive, now = Archive(project.root), minutes.present_minute()
+    keep(archive, now)
+    archive.put_quota(unsplash.Quota(50, 38))
     run = project.run("pipeline", "status")
     assert run.returncode == 0
     assert run.stdout.splitlines()[0].startswith(f"newest picture  {minutes.name(now)}, ")
@@ -97,11 +94,38 @@ def test_before_the_first_picture_there_is_none(project: Project) -> None:
 
 def test_the_quota_is_that_of_this_hour(project: Project) -> None:
     """What was read of the quota in an earlier hour says nothing of this one."""
-    store = Store(project.root)
-    keep(store, minutes.present_minute())
-    note(store, unsplash.Quota(50, 38))
-    path = store.files.local_path("") / "quota"
+    archive = Archive(project.root)
+    keep(archive, minutes.present_minute())
+    archive.put_quota(unsplash.Quota(50, 38))
+    path = project.root / "quota"
     kept = json.loads(path.read_text())
     earlier = minutes.present_minute() - timedelta(hours=1)
     path.write_text(json.dumps(kept | {"at": f"{earlier.isoformat()}Z"}))
     assert status(project)[1]["quota"] is None
+
+
+def test_pictures_ahead_of_the_clock_are_named(project: Project) -> None:
+    """Pictures later than now are not the newest; `status` names them, and is not well with them."""
+    archive, now = Archive(project.root), minutes.present_minute()
+    ahead = [now + timedelta(days=400), now + timedelta(days=401)]
+    for minute in (now, *ahead):
+        keep(archive, minute)
+    code, found = status(project)
+    assert (code, found["newest"], found["ahead"]) == (1, minutes.name(now), [minutes.name(minute) for minute in ahead])
+    named = f"2 pictures are ahead of the clock, {minutes.name(ahead[0])} to {minutes.name(ahead[1])}: "
+    assert named in project.run("pipeline", "status").stdout
+
+
+def test_files_of_the_user_do_not_count(project: Project) -> None:
+    """Files and folders that only look like a minute's are neither pictures, nor failures, nor bytes of ours."""
+    archive, now = Archive(project.root), minutes.present_minute()
+    keep(archive, now - 5 * MINUTE)
+    before = status(project)[1]["last_24_hours"]
+    folder = files(archive, now - 5 * MINUTE)["jpg"].parent
+    for name in ("1201 (1).jpg", "2460.jpg", "12010.jpg", "1201.jpeg", "sunset for grandma.jpg"):
+        (folder / name).write_bytes(bytes(1000))
+    (folder / f"{now - 2 * MINUTE:%H%M}.jpg").mkdir()
+    (folder / "favourites").mkdir()
+    (folder / "favourites" / f"{now - 2 * MINUTE:%H%M}.jpg").write_bytes(bytes(1000))
+    after = status(project)[1]["last_24_hours"]
+    assert {**after, "missing": 0} == {**before, "missing": 0}

@@ -1,0 +1,76 @@
+"""How the pipeline does, for people, programs and health checks."""
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from pipeline import minutes
+from pipeline.archive import Archive
+
+DAY = timedelta(days=1)
+ENOUGH_FOR_A_FORECAST = 720  # minutes
+
+
+def status(archive: Archive) -> dict[str, Any]:
+    """Return how the pipeline does, as JSON has it.
+
+    The last 24 hours end before the present minute, and begin with the first picture at most.
+    """
+    now, stop = datetime.now(timezone.utc).replace(tzinfo=None), minutes.present_minute()
+    start = min(stop, max(stop - DAY, archive.oldest() or stop - DAY))
+    missing, newest, quota = archive.missing(start, stop), archive.newest(), archive.quota()
+    failed = len(archive.failed(missing))
+    files = (file for day in {start.date(), stop.date()} for file in archive.files_of(day))
+    return {
+        "newest": minutes.name(newest) if newest else None,
+        "age_seconds": round((now - newest).total_seconds()) if newest else None,
+        "ahead": [minutes.name(minute) for minute in archive.ahead()],
+        "last_24_hours": {
+            "stored": (stop - start) // minutes.MINUTE - len(missing),
+            "missing": len(missing) - failed,
+            "failed": failed,
+            "bytes": sum(file.size for file in files if file.minute and start <= file.minute < stop),
+        },
+        "quota": {"limit": quota.limit, "remaining": quota.remaining, "at": quota.at.isoformat()} if quota else None,
+        "disk": archive.usage(),
+        "conditions": archive.conditions() or None,
+    }
+
+
+def is_well(found: dict[str, Any], most_minutes: float) -> bool:
+    """Tell whether the newest picture is not older than so many minutes, and none is ahead of the clock."""
+    return found["newest"] is not None and found["age_seconds"] <= 60 * most_minutes and not found["ahead"]
+
+
+def as_text(found: dict[str, Any], most_minutes: float) -> str:
+    """Return how the pipeline does as lines for a person."""
+    newest, age, quota, disk, ahead = (found[name] for name in ("newest", "age_seconds", "quota", "disk", "ahead"))
+    stored, missing, failed, length = (found["last_24_hours"][name] for name in ("stored", "missing", "failed", "bytes"))
+    left = f"{quota['remaining']} of {quota['limit']} requests left this hour" if quota else "not known for this hour"
+    lines = [
+        f"newest picture  {newest}, {_ago(age)}" if newest else "newest picture  none",
+        f"last 24 hours   {stored:,} stored, {failed:,} failed, {missing:,} missing, {_size(length)}",
+        f"quota           {left}",
+    ]
+    if disk:
+        used, free, total = (_size(disk[part]) for part in ("used", "free", "total"))
+        can_tell = length and stored >= ENOUGH_FOR_A_FORECAST
+        room = f", room for {disk['free'] // length:,} such days" if can_tell else ""
+        lines.append(f"disk            {used} used, {free} of {total} free{room}")
+    if found["conditions"]:
+        lines.append(f"bucket          {found['conditions']}: of two hosts that write a file at once, the last one wins")
+    if ahead:
+        span = f"{ahead[0]} to {ahead[-1]}"
+        lines.append(f"{len(ahead):,} pictures are ahead of the clock, {span}: the clock is wrong now, or was")
+    if not newest or age > 60 * most_minutes:
+        lines.append(f"no picture for more than {most_minutes:g} minutes")
+    return "\n".join(lines)
+
+
+def _ago(seconds: int) -> str:
+    units = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
+    unit, length = next((each for each in units if seconds >= 2 * each[1]), units[-1])
+    return f"{seconds // length} {unit} ago"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -1,0 +1,79 @@
+"""Check what is stored against the contract.
+
+A file that is not what it should be is removed, with all that was made from it: the metadata takes the address with it, the
+address the picture. What is gone is missing, and a catch-up makes it anew from what is left.
+"""
+
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from datetime import datetime
+
+from pipeline import jpeg, minutes, page, processes, progress, settings
+from pipeline.archive import Archive
+from pipeline.errors import BadJpeg, ProcessKilled
+
+
+def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, int]:
+    """Check every file from start to before stop, and remove those that fail, saying why.
+
+    Return how many minutes were checked, and how many lost files. KeyboardInterrupt and ProcessKilled say how far it came.
+    """
+    files = (file for day in archive.days() for file in archive.files_of(day) if file.kind in ("pictures", "texts"))
+    found = sorted({file.minute for file in files if file.minute and start <= file.minute < stop})
+    removed: list[datetime] = []
+    with (
+        processes.taking_interrupts(),
+        progress.bar(len(found), "minutes") as bar,
+        ProcessPoolExecutor(initializer=processes.end_with_parent) as pool,
+    ):
+        try:
+            for minute, reason in zip(found, pool.map(_verify, found, chunksize=60), strict=True):
+                bar.update()
+                if reason:
+                    removed.append(minute)
+                    bar.write(f"{minutes.name(minute)} removed: {reason}")
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise KeyboardInterrupt(f"stopped, {len(removed):,} with files removed so far") from None
+        except BrokenProcessPool:
+            why = "a process of it was killed, most often for want of memory"
+            raise ProcessKilled(f"{why}; {len(removed):,} with files removed so far") from None
+    if removed:
+        page.rebuild(archive, {minute.date() for minute in removed})
+    return len(found), len(removed)
+
+
+def _verify(minute: datetime) -> str:
+    return verify_minute(settings.archive(), minute)
+
+
+def verify_minute(archive: Archive, minute: datetime) -> str:
+    """Remove those of the minute's files that fail, and return why; nothing if they are well or not all there yet."""
+    if not _failing(archive, minute)[1]:
+        return ""
+    had_picture, reason = archive.remove_failing(minute, lambda: _failing(archive, minute))
+    if had_picture and reason:
+        archive.put_failure(minute, f"verify: {reason}")
+    return reason
+
+
+def _failing(archive: Archive, minute: datetime) -> tuple[list[str], str]:
+    """Return the suffixes of the files to remove, in the order in which to do so, and why.
+
+    The picture is the first to go: a minute with a picture counts as stored, whatever else it lacks.
+    """
+    photo, line, picture = archive.photo(minute), archive.content(minute, ".txt") or b"", archive.content(minute, ".jpg")
+    is_stored = picture is not None
+    if is_stored or archive.content(minute, ".json"):
+        if not photo:
+            return [".jpg", ".txt", ".json"], "its metadata is missing or cannot be read"
+        if photo["pipeline"].get("minute") != minutes.name(minute):
+            return [".jpg", ".txt", ".json"], "its metadata is that of another minute"
+    if (is_stored or line) and not (archive.address(minute) and line.count(b"\n") == 1 and line.endswith(b"\n")):
+        return [".jpg", ".txt"], "its address is missing or not one of its photo"
+    try:
+        if picture is not None:
+            jpeg.picture(picture)
+    except BadJpeg as error:
+        return [".jpg"], str(error)
+    return [], ""

@@ -1,0 +1,83 @@
+"""`python -m pipeline keep` and `ban`: favourites, and pictures not to see again."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pipeline import minutes
+from pipeline.archive import Archive
+from pipeline.minutes import MINUTE
+from tests.conftest import Project, WatchedSandbox
+
+SPAN = ("--start", "2026-11-20T0000", "--stop", "2026-11-20T0006")
+
+
+@pytest.fixture
+def archive(project: Project) -> Archive:
+    """Return the project's archive, with six minutes stored."""
+    assert project.run("pipeline", "catch-up", *SPAN).returncode == 0
+    return Archive(project.root)
+
+
+def told(archive: Archive, script: str) -> Any:
+    """Return what a script tells the page."""
+    return json.loads(f"[{archive.page_file(script)[len('pictureAMinute(') : -3]}]")[1]
+
+
+def test_a_favourite_is_shown_and_never_pruned(project: Project, archive: Archive) -> None:
+    """`keep` says what it did; the page is told, prune passes the picture over, and `--undo` takes it back."""
+    run = project.run("pipeline", "keep", "2026-11-20T0002")
+    assert (run.returncode, run.stdout) == (0, "2026-11-20T0002 is a favourite: it is never pruned\n")
+    assert told(archive, "favourites.js") == ["2026-11-20T0002"]
+    assert [minute for minute, entry in told(archive, "2026-11-20/00.js").items() if entry.get("kept")] == ["02"]
+    project.configure(keep_days="1")
+    assert project.run("pipeline", "prune").returncode == 0
+    assert sorted(path.name for path in project.root.glob("2026-11-20/*.jpg")) == ["0002.jpg", "0005.jpg"]
+    assert project.run("pipeline", "keep", "--undo", "2026-11-20T0002").stdout == "2026-11-20T0002 is no favourite any more\n"
+    assert told(archive, "favourites.js") == []
+    assert project.run("pipeline", "prune").returncode == 0
+    assert [path.name for path in project.root.glob("2026-11-20/*.jpg")] == ["0005.jpg"]
+
+
+def test_the_newest_is_meant_if_none_is_named(project: Project, archive: Archive) -> None:
+    """Without a minute `keep` and `ban` are about the newest picture; the one before it is the newest then."""
+    assert "2026-11-20T0005" in project.run("pipeline", "keep").stdout
+    assert "2026-11-20T0005 is removed" in project.run("pipeline", "ban").stdout
+    assert "00:04 UTC" in archive.page_file("index.html")
+    assert (project.root / "latest.jpg").read_bytes() == (project.root / "2026-11-20/0004.jpg").read_bytes()
+    assert told(archive, "favourites.js") == []
+
+
+def test_a_banned_photo_never_comes_back(project: Project, archive: Archive, api: WatchedSandbox) -> None:
+    """`ban` removes the picture, its photo is not given again though it is on offer, and a catch-up stores another."""
+    minute = "2026-11-20T0003"
+    banned = json.loads((project.root / "2026-11-20/0003.json").read_bytes())["id"]
+    run = project.run("pipeline", "ban", minute)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == f"{minute} is removed and its photo, {banned}, is never given again: catch-up stores another\n"
+    assert [path.name for path in project.root.glob("2026-11-20/**/0003.*")] == []
+    assert "03" not in told(archive, "2026-11-20/00.js")
+    assert archive.give([banned, "another"], [minutes.EPOCH], 0) == {minutes.EPOCH: "another"}
+    assert project.run("pipeline", "catch-up", *SPAN).returncode == 0
+    assert json.loads((project.root / "2026-11-20/0003.json").read_bytes())["id"] != banned
+    assert "may be given again" in project.run("pipeline", "ban", "--undo", minute).stdout
+    assert archive.give([banned], [minutes.EPOCH + MINUTE], 0) == {minutes.EPOCH + MINUTE: banned}
+
+
+def test_a_picture_deleted_by_hand_can_be_banned(project: Project, archive: Archive) -> None:
+    """What the user has deleted comes back as another photo, not as the same."""
+    before = json.loads((project.root / "2026-11-20/0001.json").read_bytes())["id"]
+    (project.root / "2026-11-20/0001.jpg").unlink()
+    assert project.run("pipeline", "ban", "2026-11-20T0001").returncode == 0
+    assert project.run("pipeline", "catch-up", *SPAN).returncode == 0
+    assert json.loads((project.root / "2026-11-20/0001.json").read_bytes())["id"] != before
+
+
+@pytest.mark.parametrize("verb", ["keep", "ban"])
+def test_what_is_not_there_is_said(project: Project, verb: str) -> None:
+    """Where nothing is stored, or nothing of that minute, one line says so."""
+    for minute in ((), ("2026-11-19T0000",)):
+        run = project.run("pipeline", verb, *minute)
+        assert run.returncode == 30
+        assert len(run.stderr.splitlines()) == 1

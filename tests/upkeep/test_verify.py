@@ -1,0 +1,202 @@
+"""`python -m pipeline verify`: what is stored is checked against the contract, and what is damaged goes."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from pipeline import minutes, upkeep
+from pipeline.archive import Archive
+from tests.conftest import Project, wait_until
+from tests.upkeep.stored import ALL, DAY, MINUTE, files, put, there
+
+
+def read_or_end(terminal: IO[bytes]) -> bytes:
+    """Return what a terminal shows next; nothing when its other end is closed, which Linux calls an error."""
+    try:
+        return terminal.read(4096)
+    except OSError:
+        return b""
+
+
+def test_whole_files_pass(project: Project, archive: Archive) -> None:
+    """What a run has stored is well, photos filed for minutes to come included: nothing changes, exit 0."""
+    before = project.files()
+    run = project.run("pipeline", "verify")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == f"{len(list(project.root.rglob('*.json')))} minutes checked, 0 with files removed\n"
+    assert project.files() == before
+
+
+def change(kind: str, edit: Callable[[bytes], bytes]) -> Callable[[dict[str, Path]], None]:
+    def damage(paths: dict[str, Path]) -> None:
+        paths[kind].write_bytes(edit(paths[kind].read_bytes()))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept", "reason"),
+    [
+        (change("jpg", lambda jpeg: jpeg[: len(jpeg) // 2]), {"json", "txt"}, "not a whole JPEG"),
+        (change("jpg", lambda jpeg: jpeg[:-2]), {"json", "txt"}, "not a whole JPEG"),
+        (change("jpg", lambda jpeg: b"<html>"), {"json", "txt"}, "not a whole JPEG"),
+        (lambda paths: paths["txt"].unlink(), {"json"}, "address"),
+        (change("txt", lambda line: b"https://images.unsplash.com/another\n"), {"json"}, "address"),
+        (change("txt", lambda line: line + line), {"json"}, "address"),
+        (change("txt", lambda line: line.strip()), {"json"}, "address"),
+        (lambda paths: paths["json"].unlink(), set(), "metadata"),
+        (change("json", lambda photo: photo[:-9]), set(), "metadata"),
+        (change("json", lambda photo: photo.replace(b'"2024-02-29T1205"', b'"2024-02-29T1206"')), set(), "another minute"),
+    ],
+)
+def test_a_bad_file_goes_with_what_was_made_of_it(
+    archive: Archive, damage: Callable[[dict[str, Path]], None], kept: set[str], reason: str
+) -> None:
+    """A file that fails is removed, the picture with it, and what is before it in the chain stays; `.error` says why."""
+    damage(files(archive, MINUTE))
+    assert reason in upkeep.verify_minute(archive, MINUTE)
+    assert there(archive, MINUTE) == kept | {"error"}
+    assert reason in archive.failures([MINUTE])[MINUTE].reason
+    assert upkeep.verify_minute(archive, MINUTE) == ""
+
+
+def test_bad_metadata_of_a_minute_to_come_goes(archive: Archive) -> None:
+    """Metadata that cannot be read is removed though no picture was made of it; the minute did not fail yet."""
+    files(archive, MINUTE)["json"].write_text("{")
+    for kind in ("txt", "jpg", "thumb"):
+        files(archive, MINUTE)[kind].unlink()
+    assert upkeep.verify_minute(archive, MINUTE) != ""
+    assert there(archive, MINUTE) == set()
+
+
+def test_what_verify_removes_a_catch_up_repairs(project: Project, archive: Archive) -> None:
+    """verify names the minute, exits 1 and leaves it missing; a catch-up stores it again, and verify exits 0."""
+    files(archive, MINUTE)["jpg"].write_bytes(b"")
+    files(archive, MINUTE)["txt"].unlink()
+    files(archive, MINUTE)["json"].unlink()
+    run = project.run("pipeline", "verify")
+    assert run.returncode == 1, run.stderr
+    assert "2024-02-29T1205 removed: " in run.stdout
+    catch_up = project.run("pipeline", "catch-up", "--start", "2024-02-29T1205", "--stop", "2024-02-29T1206")
+    assert catch_up.returncode == 0, catch_up.stderr
+    assert {"json", "txt", "jpg"} <= there(archive, MINUTE)
+    assert project.run("pipeline", "verify").returncode == 0
+
+
+def test_only_the_minutes_asked_for_are_checked(project: Project, archive: Archive) -> None:
+    """--start is the first minute checked, --stop the first one not checked; days are no border."""
+    bad = [MINUTE - DAY, MINUTE, MINUTE + DAY, MINUTE + 2 * DAY]
+    put(archive, *bad[:1], *bad[2:])
+    for minute in bad:
+        files(archive, minute)["jpg"].write_bytes(b"")
+    run = project.run("pipeline", "verify", "--start", minutes.name(bad[1]), "--stop", minutes.name(bad[3]))
+    assert run.returncode == 1, run.stderr
+    assert [line[:15] for line in run.stdout.splitlines() if "T1205 removed: " in line] == [
+        minutes.name(each) for each in bad[1:3]
+    ]
+    assert [("jpg" in there(archive, minute)) for minute in bad] == [True, False, False, True]
+
+
+def test_what_is_no_file_is_not_removed(project: Project, archive: Archive) -> None:
+    """Where something else has the name of a file verify ends with one line, and removes nothing of that minute."""
+    files(archive, MINUTE)["txt"].unlink()
+    files(archive, MINUTE)["txt"].mkdir()
+    run = project.run("pipeline", "verify")
+    assert run.returncode == 30
+    assert run.stderr.endswith("1205.txt: what has this name is no file\n") and run.stderr.count("\n") == 1
+    assert there(archive, MINUTE) == ALL
+
+
+def test_a_terminal_shows_a_bar(project: Project, archive: Archive) -> None:
+    """verify draws its progress where stderr is a terminal."""
+    terminal, its_end = pty.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "pipeline", "verify"]
+    subprocess.run(command, cwd=project.folder, env=project.environment, stderr=its_end, stdout=subprocess.DEVNULL, check=True)
+    os.close(its_end)
+    with open(terminal, "rb", buffering=0) as drawn:
+        assert b"100%" in b"".join(iter(partial(read_or_end, drawn), b""))
+
+
+@pytest.mark.parametrize("to_all", [False, True])
+def test_ctrl_c_ends_it_in_one_line(project: Project, archive: Archive, to_all: bool) -> None:
+    """verify stops soon after Ctrl-C, which a terminal sends to all its processes, exits 130, and leaves the rest alone."""
+    with at_work(project, archive) as process:
+        running = children(process)
+        os.kill(-process.pid if to_all else process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (130, "", "stopped, 1 with files removed so far\n")
+    assert not any(map(is_alive, running))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_verify_leaves_no_process(project: Project, archive: Archive, how: signal.Signals) -> None:
+    """Within seconds of the end of verify, however it ends, its other processes are gone too."""
+    with at_work(project, archive) as process:
+        running = children(process)
+        process.send_signal(how)
+        assert process.wait(60) == -how
+        assert running
+        wait_until(lambda: not any(map(is_alive, running)), 10)
+
+
+def test_a_killed_process_of_verify_is_a_failure(project: Project, archive: Archive) -> None:
+    """When one of its processes is killed verify ends with 30 and one line; 1 is for what was checked to the end."""
+    with at_work(project, archive) as process:
+        running = children(process)
+        os.kill(running[0], signal.SIGKILL)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (30, "")
+    assert err == (
+        "python -m pipeline: a process of it was killed, most often for want of memory; 1 with files removed so far\n"
+    )
+    assert not any(map(is_alive, running))
+
+
+@contextlib.contextmanager
+def at_work(project: Project, archive: Archive) -> "Iterator[subprocess.Popen[str]]":
+    """Run verify over 600 minutes and one damaged one, in a process group of its own; lend it when it has removed that."""
+    put(archive, *(MINUTE + DAY + number * minutes.MINUTE for number in range(600)))
+    files(archive, MINUTE)["jpg"].write_bytes(b"")
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "verify"],
+        cwd=project.folder,
+        env={**project.environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline().startswith("2024-02-29T1205 removed: ")
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def children(process: "subprocess.Popen[str]") -> list[int]:
+    """Return the processes that the process has begun."""
+    threads = Path(f"/proc/{process.pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def is_alive(process: int) -> bool:
+    """Tell whether the process runs; one that ended and was not asked for its exit code yet does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
