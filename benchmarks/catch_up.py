@@ -1,14 +1,16 @@
-"""How fast missing minutes are stored, side by side with a bare pool of threads, plain Luigi and curl.
+"""How fast missing minutes are stored, side by side with a bare pool of threads, plain Luigi, img2dataset and aria2.
 
-    python benchmarks/catch_up.py [--minutes 1440] [--rounds 3]
+    python benchmarks/catch_up.py [--minutes 1440] [--rounds 3] [--before REVISION]
 
 Whole processes, in turns, against the same loopback server on the same cores; every answer holds other photos. The project
-checks and syncs every picture; most others do not. Two do, and no more, in processes side by side: a pool shows what checking
-costs by itself, three Luigi tasks about the least that a program of this form can cost. Figures are medians of the rounds. The
-server says that no request is left for download events, as with a demo key, except where they are named.
+checks and syncs every picture; the others do not. img2dataset and aria2 are what people fetch many pictures with: they are
+given a list of the addresses, which is made beforehand and not counted. With --before the project as it was at a revision of
+git runs in the same turns. Figures are medians of the rounds. The server says that no request is left for download events, as
+with a demo key, except where they are named.
 """
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -31,6 +33,7 @@ from benchmarks import loopback
 START = datetime(2025, 1, 1)
 YEAR = 365 * 24 * 60
 LATENCY_SECONDS = 0.1
+PROJECT = "**this project**"
 DAYS = 7
 TASK_FAILED = 30
 MOST_SECONDS_BETWEEN_SAMPLES = 1.0
@@ -55,7 +58,7 @@ class World(NamedTuple):
 
     def run(self, *command: str, exit_codes: Sequence[int] = (0,)) -> Measure:
         """Run the command and measure it; end the benchmark if it fails."""
-        variables = loopback.environment(UNSPLASH_API_URL=self.url, UNSPLASH_API_KEY="benchmark")
+        variables = loopback.environment(UNSPLASH_API_URL=self.url, UNSPLASH_API_KEY="benchmark", NO_ALBUMENTATIONS_UPDATE="1")
         with open(self.folder / "output", "w+b") as output:
             began = time.perf_counter()
             process = subprocess.Popen(command, cwd=self.folder, env=variables, stdout=output, stderr=output)
@@ -70,6 +73,7 @@ class World(NamedTuple):
 
     def catch_up(self, count: int, *options: str, exit_codes: Sequence[int] = (0,)) -> Measure:
         """Store the first `count` minutes with the project."""
+        shutil.copy(loopback.settings(self.programs), self.folder)
         span = ["--start", f"{START:%Y-%m-%dT%H%M}", "--stop", f"{START + timedelta(minutes=count):%Y-%m-%dT%H%M}"]
         return self.run(str(self.programs / "python"), "-m", "pipeline", "catch-up", *span, *options, exit_codes=exit_codes)
 
@@ -80,7 +84,6 @@ class World(NamedTuple):
         minutes, which can take longer than the picture.
         """
         folder = Path(tempfile.mkdtemp(dir=self.folder.parent))
-        shutil.copy(loopback.PROJECT / "luigi.cfg", folder)
         os.sync()
         return self._replace(folder=folder)
 
@@ -138,13 +141,8 @@ def project(world: World, count: int) -> Measure:
     return world.catch_up(count)
 
 
-def checked_pool(world: World, count: int) -> Measure:
-    return world.run(str(world.programs / "python"), str(loopback.PEERS / "checked_pool.py"), "checked", str(count))
-
-
-def checked_luigi(world: World, count: int) -> Measure:
-    script = str(loopback.PEERS / "checked_luigi.py")
-    return world.run(str(world.programs / "python"), script, START.isoformat(), str(count))
+def project_at(programs: Path, world: World, count: int) -> Measure:
+    return project(world._replace(programs=programs), count)
 
 
 def bare_pool(world: World, count: int) -> Measure:
@@ -152,70 +150,71 @@ def bare_pool(world: World, count: int) -> Measure:
 
 
 def plain_luigi(world: World, count: int) -> Measure:
-    (world.folder / "luigi.cfg").unlink()
     script = str(loopback.PEERS / "plain_luigi_range.py")
     return world.run(str(world.programs / "python"), script, START.isoformat(), str(count))
 
 
-def curl(world: World, count: int) -> Measure:
-    """Have curl ask for the answers and fetch pictures whose addresses it is told."""
+def img2dataset(programs: Path, world: World, count: int) -> Measure:
+    write_addresses(world, count)
+    shard = f"--number_sample_per_shard={-(-count // 2)}"  # one for each of its processes
+    command = ("--url_list=addresses", "--output_folder=pictures", "--processes_count=2", "--thread_count=16", shard)
+    return world.run(str(programs / "img2dataset"), *command, "--resize_mode=no", "--output_format=files")
+
+
+def aria2(world: World, count: int) -> Measure:
+    write_addresses(world, count)
+    return world.run("aria2c", "--quiet", "-j16", "--input-file=addresses", "--dir=pictures")
+
+
+def write_addresses(world: World, count: int) -> None:
+    """Write a file with the addresses of so many pictures, each another's."""
     addresses: list[str] = []
-    asked = f"{world.url}/photos/random?count=30"
     while len(addresses) < count:
-        with urllib.request.urlopen(asked) as answer:
+        with urllib.request.urlopen(f"{world.url}/photos/random?count=30") as answer:
             addresses += [photo["urls"]["regular"] for photo in json.load(answer)]
-    fetched = [asked] * -(-count // 30) + addresses[:count]
-    lines = (f'url = "{address}"\noutput = "curl/{number}"\n' for number, address in enumerate(fetched))
-    (world.folder / "addresses").write_text("".join(lines))
-    (world.folder / "curl").mkdir()
-    return world.run("curl", "--silent", "--parallel", "--parallel-max", "16", "--config", "addresses")
+    (world.folder / "addresses").write_text("".join(f"{address}\n" for address in addresses[:count]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=int, default=1440, help="minutes that are missing (1440)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turns (3); plain Luigi runs once")
+    parser.add_argument("--before", metavar="REVISION", help="compare with the project at this revision of git")
     options = parser.parse_args()
     count, rounds, programs = options.minutes, options.rounds, loopback.install()
+    projects: Peers = {PROJECT: project}
+    if options.before:
+        projects[f"this project at {options.before}"] = functools.partial(project_at, loopback.install(options.before))
+    others: Peers = {}
+    if of_img2dataset := loopback.install_peer("img2dataset", "img2dataset"):
+        others["img2dataset, 2 processes of 16 threads"] = functools.partial(img2dataset, of_img2dataset)
+    if shutil.which("aria2c"):
+        others["aria2c -j16"] = aria2
+    missing = [name for name in ("img2dataset", "aria2c") if not any(other.startswith(name) for other in others)]
     print(f"The files that the installation removed would slow down the first runs: waiting {FREED_SECONDS} s.", flush=True)
     time.sleep(FREED_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
         with loopback.server(requests_left=0) as server:
             world = World(Path(folder) / "none yet", server.url, programs)
-            near: Peers = {
-                "bare pool, 16 threads": bare_pool,
-                "**this project**": project,
-                "pool of processes, checked and synced": checked_pool,
-                "three Luigi tasks, checked and synced": checked_luigi,
-                "plain Luigi": plain_luigi,
-            }
-            if shutil.which("curl"):
-                near["curl --parallel"] = curl
+            near: Peers = {"bare pool, 16 threads": bare_pool, **projects, **others, "plain Luigi": plain_luigi}
             found = measured(near, world, count, rounds)
-            table(f"{count:,} minutes", found, count)
-            if not shutil.which("curl"):
-                print("| curl --parallel | not installed here | | | |")
+            table(f"{count:,} minutes", found, count, missing)
             week = world.fresh()
-            flat(found["**this project**"], week, count)
+            flat(found[PROJECT], week, count)
             for what, took in (
                 (f"A rerun of {count:,} complete minutes", project(week, count)),
                 ("Finding 1 % missing in a year, and storing one picture", year(world.fresh())),
             ):
                 print(f"\n{what}: {took.seconds:.2f} s, CPU {took.cpu_seconds:.2f} s.", flush=True)
         with loopback.server() as server:
-            spare: Peers = {"bare pool, 16 threads": bare_pool, "**this project**, downloads reported": project}
+            spare: Peers = {"bare pool, 16 threads": bare_pool, f"{PROJECT}, downloads reported": project}
             found = measured(spare, world._replace(url=server.url), count, rounds)
             table(f"{count:,} minutes, quota to spare", found, count)
         try:
             with loopback.server(latency_seconds=LATENCY_SECONDS, requests_left=0) as server:
-                far: Peers = {
-                    "bare pool, 16 threads": bare_pool,
-                    "**this project**": project,
-                    "pool of processes, checked and synced": checked_pool,
-                    "three Luigi tasks, checked and synced": checked_luigi,
-                }
+                far: Peers = {"bare pool, 16 threads": bare_pool, **projects, **others}
                 found = measured(far, world._replace(url=server.url), count, rounds)
-                table(f"{count:,} minutes, {LATENCY_SECONDS * 1000:.0f} ms added to every request", found, count)
+                table(f"{count:,} minutes, {LATENCY_SECONDS * 1000:.0f} ms added to every request", found, count, missing)
                 print("| plain Luigi | left out: two waits a minute, one after the other | | | |")
         except RuntimeError as error:
             print(f"\nWith latency: not measured, {error}.")
@@ -231,15 +230,26 @@ def measured(peers: Peers, world: World, count: int, rounds: int) -> dict[str, l
     return found
 
 
-def table(title: str, found: dict[str, list[Measure]], count: int) -> None:
-    """Print a line a peer; the first is what the others are compared with, round by round."""
+def table(title: str, found: dict[str, list[Measure]], count: int, missing: Sequence[str] = ()) -> None:
+    """Print a line a peer; the first is what the others are compared with, round by round. Then compare with before."""
     print(f"\n| {title} | pictures/s | of bare | CPU a picture | memory |\n|---|---|---|---|---|")
     bare = next(iter(found.values()))
     for name, each in found.items():
         seconds, cpu_seconds, memory = median(each)
-        ratio = statistics.median(other.seconds / one.seconds for one, other in zip(each, bare, strict=False))
         cpu = cpu_seconds / count * 1000
-        print(f"| {name} | {count / seconds:.0f} | {ratio:.2f} | {cpu:.1f} ms | {memory / 1e6:.0f} MB |", flush=True)
+        print(
+            f"| {name} | {count / seconds:.0f} | {speed(each, bare):.2f} | {cpu:.1f} ms | {memory / 1e6:.0f} MB |", flush=True
+        )
+    for name in missing:
+        print(f"| {name} | not installed here | | | |")
+    for name, each in found.items():
+        if " at " in name:
+            print(f"\nThis project has {speed(found[PROJECT], each):.2f} of the speed of {name}.", flush=True)
+
+
+def speed(some: Sequence[Measure], others: Sequence[Measure]) -> float:
+    """Return how fast some are, compared with others of the same rounds."""
+    return statistics.median(other.seconds / one.seconds for one, other in zip(some, others, strict=False))
 
 
 def median(measures: Sequence[Measure]) -> Measure:

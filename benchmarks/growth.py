@@ -83,7 +83,7 @@ def compare_disks(runs: int, days: int) -> None:
             has_photo = list(islice(minutes.minutes_of_same_topic(asking, topics), 2))[1]
             for on_disk, folder in folders.items():
                 for kind, command in (
-                    ("an hour's first minute, which asks the API and writes the day's page", store(programs, asking)),
+                    ("an hour's first minute, which asks the API and counts the day anew", store(programs, asking)),
                     ("a minute whose photo is filed, as of 58 in 60", store(programs, has_photo)),
                     ("status", [str(programs / "python"), "-m", "pipeline", "status", "--max-age", "1e9"]),
                 ):
@@ -111,7 +111,8 @@ def fill(root: Path, days: int) -> None:
     for number in range(days):
         folder = root / (FIRST_DAY + timedelta(days=number)).isoformat()
         (folder / "thumb").mkdir(parents=True)
-        (folder / "index.html").write_text("<!doctype html>\n")
+        for hour in range(24):
+            (folder / f"{hour:02}.js").write_text("")
         (folder / "given").write_text("".join(f"{name} {sandbox.random_id()}\n" for name in names))
         (folder / "0000.jpg").write_bytes(b"tiny")
         for name in names:

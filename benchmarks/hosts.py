@@ -157,7 +157,7 @@ class World(NamedTuple):
     def missing(self, minutes: int) -> int:
         """Return how many of the minutes are missing, as the last host sees it."""
         span = f"{START!r}, {START + timedelta(minutes=minutes)!r}"
-        asked = f"import datetime; from pipeline import settings; print(len(settings.store().missing_minutes({span})))"
+        asked = f"import datetime; from pipeline import settings; print(len(settings.archive().missing({span})))"
         command = [*self.network.command(HOSTS - 1), sys.executable, "-c", asked]
         folder = self.folder / f"host{HOSTS - 1}"
         return int(subprocess.run(command, cwd=folder, env=self.environment, check=True, capture_output=True).stdout)
@@ -228,7 +228,7 @@ def _bucket(kind: str, folder: Path, network: Network) -> Iterator[tuple[str, di
     """Run an S3 server with an empty bucket behind an nginx that counts; lend the address and the credentials."""
     import boto3
 
-    from tests import swift
+    from tests.support import swift
 
     with contextlib.ExitStack() as stack:
         (folder / kind).mkdir()
@@ -252,7 +252,7 @@ def _bucket(kind: str, folder: Path, network: Network) -> Iterator[tuple[str, di
 
 @contextlib.contextmanager
 def _moto(folder: Path) -> Iterator["swift.S3"]:  # type: ignore[name-defined]  # noqa: F821
-    from tests import swift
+    from tests.support import swift
 
     port = loopback.free_port()
     with _running([sys.executable, "-m", "moto.server", "-p", str(port)], folder, "127.0.0.1", port):

@@ -30,6 +30,7 @@ PICTURES = 10
 PICTURE_BYTES = 200_000
 PHOTO_BYTES = 5_000
 
+_INSTALL = ("install", "--quiet", "--compile")
 _ORIGIN, _ID = "http://origin.invalid", "IDOFANSWER"
 
 _CONFIGURATION = """
@@ -110,7 +111,7 @@ def server(
         else:
             kind = "sandbox (install nginx for a cheaper server)"
             serve = (
-                f"from pipeline import sandbox; sandbox.server({port}, host={address!r}, hourly_limit=10**9).serve_forever()"
+                f"from pipeline import sandbox; sandbox.Server({port}, host={address!r}, hourly_limit=10**9).serve_forever()"
             )
             command = [sys.executable, "-c", serve]
         with subprocess.Popen(command, cwd=PROJECT) as process:
@@ -121,26 +122,43 @@ def server(
                 process.terminate()
 
 
-def install() -> Path:
-    """Install the project as its user would, compiled, into a virtual environment of its own; return that one's bin folder."""
-    programs = _virtual_environment("project")
+def install(revision: str = "") -> Path:
+    """Install the project as its user would, compiled, into a virtual environment of its own; return that one's bin folder.
+
+    With a revision it is the project as it was then, standing on what is installed for the project of now.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         # From a copy: setuptools keeps what it built, and would install modules that are gone from the project.
-        source = Path(temporary)
-        shutil.copytree(PROJECT / "pipeline", source / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("setup.py", "pyproject.toml", "README.md"):
-            shutil.copy(PROJECT / name, source)
-        _pip_install(programs, str(source))
-        _pip_install(programs, "--force-reinstall", "--no-deps", str(source))
+        source, name, same = Path(temporary, "source"), "project", []
+        source.mkdir()
+        if revision:
+            name, same = _git("rev-parse", "--short", revision).decode().strip(), ["--constraint", f"{temporary}/installed"]
+            Path(temporary, "installed").write_bytes(
+                _pip(VIRTUAL_ENVIRONMENTS / "project" / "bin", "freeze", "--exclude=picture-a-minute")
+            )
+            subprocess.run(["tar", "-x", "-C", source], input=_git("archive", revision), check=True)
+        else:
+            shutil.copytree(PROJECT / "pipeline", source / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+            for file in ("setup.py", "pyproject.toml", "README.md", "luigi.cfg"):
+                shutil.copy(PROJECT / file, source)
+        programs = _virtual_environment(name)
+        shutil.copy(source / "luigi.cfg", settings(programs))
+        _pip(programs, *_INSTALL, *same, str(source))
+        _pip(programs, *_INSTALL, "--force-reinstall", "--no-deps", str(source))
     return programs
 
 
-def install_prefect() -> Path | None:
-    """Install Prefect 1 into a virtual environment of its own; return that one's bin folder, None where it does not install."""
-    programs = _virtual_environment("prefect")
+def settings(programs: Path) -> Path:
+    """Return the luigi.cfg that belongs to an installation of the project."""
+    return programs.parent / "luigi.cfg"
+
+
+def install_peer(name: str, *what: str) -> Path | None:
+    """Install a package into a virtual environment of its own; return that one's bin folder, None where it does not install."""
+    programs = _virtual_environment(name)
     try:
-        _pip_install(programs, "--only-binary=:all:", "prefect==1.4.1", "setuptools<80")
-        subprocess.run([programs / "python", "-c", "import prefect"], check=True, env=environment(), capture_output=True)
+        _pip(programs, *_INSTALL, "--only-binary=:all:", *what)
+        subprocess.run([programs / "python", "-c", f"import {name}"], check=True, env=environment(), capture_output=True)
     except subprocess.CalledProcessError:
         return None
     return programs
@@ -159,9 +177,13 @@ def _virtual_environment(name: str) -> Path:
     return folder / "bin"
 
 
-def _pip_install(programs: Path, *what: str) -> None:
-    pip = [str(programs / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--compile"]
-    subprocess.run([*pip, *what], check=True, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def _pip(programs: Path, *command: str) -> bytes:
+    pip = [str(programs / "python"), "-m", "pip", "--disable-pip-version-check", *command]
+    return subprocess.run(pip, check=True, env=environment(), capture_output=True).stdout
+
+
+def _git(*command: str) -> bytes:
+    return subprocess.run(["git", *command], cwd=PROJECT, check=True, stdout=subprocess.PIPE).stdout
 
 
 def _configuration(folder: Path, address: str, port: int, latency_seconds: float, requests_left: int, log: Path | None) -> str:
@@ -223,7 +245,7 @@ def _answer() -> list[dict[str, object]]:
     drawer = sandbox.Sandbox(_ORIGIN)
     while len(photos) < 30:
         for photo in json.loads(drawer.answer("/photos/random?count=30&query=art", {"Authorization": "Client-ID none"}).body):
-            if not sandbox.is_premium(photo["id"]) and len(photos) < 30:
+            if not sandbox.Sample(photo["id"]).is_premium and len(photos) < 30:
                 text = json.dumps(photo).replace(photo["id"], f"{_ID}{len(photos):02d}")
                 whole = json.loads(text) | {"tags": []}
                 while len(json.dumps(whole)) < PHOTO_BYTES:

@@ -95,7 +95,7 @@ def main() -> None:
 
 def simulated(case: Case) -> Figures:
     """Run every minute of the case, the first of an empty ROOT; once in a process, because settings are read once."""
-    server = sandbox.server(0)
+    server = sandbox.Server(0)
     day = server.sandbox = Day(f"http://127.0.0.1:{server.server_port}", case.with_unsplash_plus)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     os.environ.update(
@@ -119,7 +119,8 @@ def stored(case: Case, day: Day, root: str) -> int:
     """Run the minutes one after another and return how many pictures there are."""
     import luigi  # here: luigi reads its settings when it is imported
 
-    from pipeline import StoreImage, quota
+    from pipeline import StoreImage, minutes
+    from pipeline.archive import archive
 
     class Clock(datetime):
         """The pipeline's clock, in step with the server's."""
@@ -128,7 +129,7 @@ def stored(case: Case, day: Day, root: str) -> int:
         def now(cls, tz: tzinfo | None = None) -> "Clock":
             return cls.fromtimestamp(day.seconds, tz)
 
-    quota.datetime = Clock  # type: ignore[attr-defined]
+    archive.datetime = minutes.datetime = Clock  # type: ignore[attr-defined]
     logging.disable(logging.INFO)
     settings = luigi.configuration.get_config()
     settings.set("storage", "root", root)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import sandbox, settings
+from tests import servers
 
 REPOSITORY = Path(__file__).parent.parent
 KEY = "test-key-0123456789-abcdefghijklmnopqrstuvw"
@@ -98,7 +99,7 @@ def _signals_are_taken() -> None:
 @pytest.fixture(autouse=True)
 def _settings_are_read_anew() -> None:
     """What a process reads once is read by each test."""
-    settings.store.cache_clear()
+    settings.archive.cache_clear()
     settings.unsplash_settings.cache_clear()
 
 
@@ -135,7 +136,7 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
 @pytest.fixture
 def server() -> Iterator[sandbox.Server]:
     """Serve the sandbox on a free port; its address is `server.sandbox.origin`."""
-    with sandbox.server(0) as server:
+    with sandbox.Server(0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -154,3 +155,41 @@ def api(server: sandbox.Server) -> WatchedSandbox:
 def project(tmp_path: Path, api: WatchedSandbox) -> Project:
     """Return a project folder whose API is the sandbox's server."""
     return Project(tmp_path, api.origin)
+
+
+@pytest.fixture
+def asking(api: WatchedSandbox, monkeypatch: pytest.MonkeyPatch) -> WatchedSandbox:
+    """Have the environment of the tests name the sandbox's server."""
+    monkeypatch.setenv("UNSPLASH_API_KEY", KEY)
+    monkeypatch.setenv("UNSPLASH_API_URL", api.origin)
+    return api
+
+
+@pytest.fixture
+def recorder() -> Iterator[servers.Recorder]:
+    """Serve what the test says, and note what is asked."""
+    with servers.Recorder() as server, servers.serving(server):
+        yield server
+
+
+@pytest.fixture
+def proxy() -> Iterator[servers.Proxy]:
+    """Pass on what comes to a free port, and note what it was."""
+    with servers.Proxy() as server, servers.serving(server):
+        yield server
+
+
+@pytest.fixture
+def faulty() -> Iterator[servers.Server]:
+    """Serve the sandbox on a free port, with the faults that the test says."""
+    with servers.Server() as server, servers.serving(server):
+        yield server
+        server.closing.set()
+
+
+@pytest.fixture
+def minute(tmp_path: Path, faulty: servers.Server) -> Project:
+    """Return a project that asks the faulty server for one photo at a time and gives up after three tries."""
+    project = Project(tmp_path, faulty.origin)
+    project.configure(photos_per_request="1", retry_count="3")
+    return project

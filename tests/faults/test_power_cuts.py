@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import faults
+from tests import processes, servers
 from tests.conftest import Project
-from tests.faults import MINUTE, Call, Server
-
-faulty, minute = faults.faulty, faults.minute
+from tests.processes import MINUTE, Call
+from tests.servers import Server
 
 BOUNDED = 12
 MEGABYTES = 16
@@ -33,13 +32,13 @@ def project(minute: Project) -> Project:
     formatted = minute.folder / "formatted"
     with formatted.open("wb") as file:
         file.truncate(MEGABYTES * 2**20)
-    subprocess.run([faults.program("mkfs.ext4"), "-q", formatted], check=True)
+    subprocess.run([servers.program("mkfs.ext4"), "-q", formatted], check=True)
     return minute
 
 
 @contextlib.contextmanager
 def disk(project: Project, image: Path) -> Iterator[None]:
-    with faults.mounted(project.folder / "disk", "-o", UNHELPFUL, str(image)):
+    with processes.mounted(project.folder / "disk", "-o", UNHELPFUL, str(image)):
         yield
 
 
@@ -53,14 +52,14 @@ def after_cut(project: Project, *prefix: str) -> tuple["subprocess.CompletedProc
     """Run the minute on a new disk under another program, and return how it ended and the disk as it was then."""
     image = copied(project.folder / "formatted", "image")
     with disk(project, image):
-        run = faults.ended(faults.start(project, *prefix))
+        run = processes.ended(processes.start(project, *prefix))
         return run, copied(image, "cut")
 
 
 def points(project: Project) -> list[Call]:
     """Return the calls of a run that change ROOT."""
     with disk(project, copied(project.folder / "formatted", "image")):
-        return [call for call in faults.calls(project) if call.name not in ("close", "flock")]
+        return [call for call in processes.calls(project) if call.name not in ("close", "flock")]
 
 
 def cut(project: Project, step: int) -> int:
@@ -71,10 +70,10 @@ def cut(project: Project, step: int) -> int:
         assert run.returncode == -signal.SIGKILL, (call, run.stderr)
         with disk(project, image):
             if project.root.exists():
-                faults.assert_whole(project)
+                processes.assert_whole(project)
             again = project.store(MINUTE)
             assert again.returncode == 0, (call, again.stderr)
-            faults.assert_whole(project)
+            processes.assert_whole(project)
             assert "2026-11-23/1205.jpg" in project.files(), call
     print(f"cut at {len(chosen)} points")
     return len(chosen)
@@ -96,7 +95,7 @@ def test_a_power_cut_after_the_run(project: Project) -> None:
     run, image = after_cut(project)
     assert run.returncode == 0, run.stderr
     with disk(project, image):
-        faults.assert_whole(project)
+        processes.assert_whole(project)
         assert {f"2026-11-23/1205.{suffix}" for suffix in ("json", "txt", "jpg")} < project.files()
 
 
@@ -113,26 +112,26 @@ def test_a_power_cut_in_and_after_a_catch_up(project: Project, faulty: Server) -
             faulty.asked.clear()
             if faulty.count("picture") >= 5 * (len(cuts) + 1):
                 cuts.append(copied(image, f"cut {len(cuts)}"))
-        ended = faults.ended(process)
+        ended = processes.ended(process)
         assert ended.returncode == 0, ended.stderr
         after = copied(image, "after")
     assert cuts
     for each in cuts:
         with disk(project, each):
             if project.root.exists():
-                faults.assert_whole(project)
+                processes.assert_whole(project)
             again = project.run(*catch_up)
             assert again.returncode == 0, again.stderr
-            faults.assert_whole(project)
+            processes.assert_whole(project)
             assert stored < project.files()
     with disk(project, after):
-        faults.assert_whole(project)
+        processes.assert_whole(project)
         assert stored < project.files()
 
 
 def test_a_disk_that_does_not_flush(project: Project) -> None:
     """The same cut loses the picture where flushing does nothing: the tests before would see it."""
-    lies = (faults.program("strace"), "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:retval=0")
+    lies = (servers.program("strace"), "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:retval=0")
     run, image = after_cut(project, *lies)
     assert run.returncode == 0, run.stderr
     with disk(project, image):
@@ -145,7 +144,7 @@ def test_what_is_flushed(minute: Project) -> None:
     minute.root = minute.folder / "new" / "data"
     flushed: set[str] = set()
     waiting: dict[str, str] = {}
-    for call in faults.calls(minute):
+    for call in processes.calls(minute):
         if call.name == "fsync":
             path = re.search(r"<(.+?)(?:\(deleted\))?>", call.arguments)
             assert path, call
@@ -153,8 +152,6 @@ def test_what_is_flushed(minute: Project) -> None:
             waiting.pop(path[1], None)
         elif call.name in ("rename", "mkdir") and call.arguments.endswith("= 0"):
             paths = [minute.folder / name for name in re.findall(r'"(.+?)"', call.arguments)]
-            # latest.jpg is a second name of a picture that was flushed, and no promise; .tmp is made anew when it is missing.
-            if paths[-1].name not in ("latest.jpg", ".tmp"):
-                assert call.name == "mkdir" or str(paths[0]) in flushed, call
-                waiting[str(paths[-1].parent)] = call.arguments
+            assert call.name == "mkdir" or str(paths[0]) in flushed, call
+            waiting[str(paths[-1].parent)] = call.arguments
     assert waiting == {}

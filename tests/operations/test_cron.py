@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import minutes
 from tests.conftest import KEY, REPOSITORY, Project, WatchedSandbox, status, wait_until
-from tests.test_luigid import free_port, running_luigid
+from tests.support.luigid import free_port, running_luigid
 
 WAIT_SECONDS = 200
 

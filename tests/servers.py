@@ -1,11 +1,8 @@
-"""A server that misbehaves on purpose, and what the fault tests share."""
+"""Servers on free ports: one that misbehaves on purpose, one that notes what it is sent, a proxy, and TLS before them."""
 
-import contextlib
-import io
+import http.client
 import itertools
 import json
-import os
-import re
 import shutil
 import socket
 import ssl
@@ -13,24 +10,28 @@ import struct
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from socketserver import BaseServer
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline import jpeg, sandbox
-from tests.conftest import KEY, Project
+from pipeline import sandbox
 
-MINUTE = "2026-11-23T1205"
-FAILED = {"2026-11-23/1205.error"}
-FILED = {"2026-11-23/1205.json", "2026-11-23/given", "quota"}
-# What shows a stored picture; a run that stored it may fail to make these, and says so.
-SHOWN = {"latest.jpg", "index.html", "2026-11-23/index.html", "2026-11-23/thumb/1205.jpg"}
-STORED = FILED | SHOWN | {"2026-11-23/1205.txt", "2026-11-23/1205.jpg"}
+
+@contextmanager
+def serving(server: BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield
+    server.shutdown()
+    thread.join()
+
 
 # What is done in the place of a well answer.
 Fault = Callable[["Handler"], None]
@@ -213,6 +214,16 @@ def holds_until(event: threading.Event) -> Fault:
     return fault
 
 
+def announces(framing: bytes) -> Fault:
+    """Send a head with these words on the length of a body, and then nothing."""
+
+    def fault(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
+        handler.server.closing.wait()
+
+    return fault
+
+
 def drips(handler: Handler) -> None:
     """Send a byte at a time, slowly: every read of the client is soon answered, and the whole never."""
     for byte in message(handler.well_answer()):
@@ -255,44 +266,105 @@ class Listener:
         return self._connections
 
 
-@pytest.fixture
-def faulty() -> Iterator[Server]:
-    """Serve on a free port until the test is over."""
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.closing.set()
-        server.shutdown()
-        thread.join()
+class Recorder(ThreadingHTTPServer):
+    """Answer every request with `status`, `headers` and `body`, when `holds` lets it, and keep what was asked."""
+
+    daemon_threads = True
+    request_queue_size = 128
+    status = 200
+    body = b"[]"
+    holds: threading.Barrier | None = None
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), RecorderHandler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.headers: dict[str, str] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.connections: set[object] = set()
+
+    def handle_error(self, *arguments: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # that is a picture let go
+            super().handle_error(*arguments)
 
 
-@pytest.fixture
-def minute(tmp_path: Path, faulty: Server) -> Project:
-    """Return a project that asks the faulty server for one photo at a time and gives up after three tries."""
-    project = Project(tmp_path, faulty.origin)
-    project.configure(photos_per_request="1", retry_count="3")
-    return project
+class RecorderHandler(BaseHTTPRequestHandler):
+    server: Recorder
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.connections.add(self.client_address)
+        self.server.asked.append((self.requestline.split(" ")[1], dict(self.headers.items())))
+        if self.server.holds:
+            self.server.holds.wait(60)
+        self.send_response(self.server.status)
+        for name, value in {"Content-Length": str(len(self.server.body)), **self.server.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
-def start(project: Project, *prefix: str, options: tuple[str, ...] = (), **environment: str) -> "subprocess.Popen[str]":
-    """Start a run of the minute under another program, such as strace, that is given as it is called."""
-    timestamp = () if "--timestamp" in options else ("--timestamp", MINUTE)
-    luigi = (sys.executable, "-m", "luigi", "--module", "pipeline", "StoreImage", "--local-scheduler", *timestamp, *options)
-    return subprocess.Popen(
-        [*prefix, *luigi],
-        cwd=project.folder,
-        env={**project.environment, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Proxy(ThreadingHTTPServer):
+    """Pass requests on to `host`, whomever they are for, and note their targets.
+
+    A target is an address, or `CONNECT host:port`, whose headers are noted as well.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), ProxyHandler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.host = ("127.0.0.1", 0)
+        self.asked: list[str] = []
+        self.connect_headers: list[str] = []
 
 
-def ended(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
-    """Wait for the process, and return its exit code and what it said."""
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+class ProxyHandler(BaseHTTPRequestHandler):
+    server: Proxy
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        parts = urlsplit(self.path)
+        host = http.client.HTTPConnection(*self.server.host)
+        host.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=dict(self.headers.items()))
+        answer = host.getresponse()
+        body = answer.read()
+        host.close()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_CONNECT(self) -> None:
+        self.server.asked.append(f"CONNECT {self.path}")
+        self.server.connect_headers.append(str(self.headers))
+        with socket.create_connection(self.server.host) as host:
+            self.send_response(200)
+            self.end_headers()
+            answers = threading.Thread(target=pass_on, args=(host, self.connection))
+            answers.start()
+            pass_on(self.connection, host)
+            answers.join()
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Pass bytes on until there are no more, and say so to the other side."""
+    try:
+        while part := source.recv(2**16):
+            target.sendall(part)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the other side is gone
 
 
 def certificate(folder: Path, name: str) -> ssl.SSLContext:
@@ -312,104 +384,3 @@ def program(name: str) -> str:
     if not path:
         pytest.skip(f"{name} is not installed")
     return path
-
-
-@contextlib.contextmanager
-def mounted(folder: Path, *arguments: str) -> Iterator[Path]:
-    """Mount a file system on the folder; skip the test where that is not allowed."""
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run([program("mount"), *arguments, folder], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"mount: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-def failure(project: Project) -> str:
-    """Return the reason that the minute's `.error` gives, its only line."""
-    line = (project.root / "2026-11-23" / "1205.error").read_text("utf-8")
-    found = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \w+: (.+)\n", line)
-    assert found, line
-    return found[1]
-
-
-def assert_key_is_nowhere(project: Project, *runs: "subprocess.CompletedProcess[str]") -> None:
-    """Check that the key is in nothing that the runs said, and in no file."""
-    for run in runs:
-        assert KEY not in run.stdout + run.stderr
-    for path in project.folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            assert KEY.encode() not in path.read_bytes(), path
-
-
-def assert_key_went_to_the_api_alone(server: Server) -> None:
-    """Check that each request to the API had the key and no request for a picture had anything."""
-    for kind, authorization in server.requests:
-        assert authorization == (None if kind == "picture" else f"Client-ID {KEY}"), kind
-
-
-CHANGES = "openat,write,fsync,rename,link,unlink,mkdir,flock,utimensat,close"
-
-
-class Call(NamedTuple):
-    """A system call by which a run changes ROOT: its name, which of that name it is in the first thread, and its words."""
-
-    name: str
-    number: int
-    arguments: str
-
-    def injection(self, what: str) -> tuple[str, ...]:
-        """Return the strace command that does this at the call: `signal=SIGKILL`, `error=EIO`."""
-        strace = (program("strace"), "-f", "-qq", "-o", os.devnull, "-e", "signal=none")
-        return (*strace, "-e", f"trace={self.name}", "-e", f"inject={self.name}:{what}:when={self.number}")
-
-
-def calls(project: Project) -> list[Call]:
-    """Run the minute and return its calls that change the project's folder, in their order."""
-    trace = project.folder / "trace"
-    strace = (program("strace"), "-f", "-qq", "-y", "--seccomp-bpf", "-o", str(trace), "-e", f"trace={CHANGES}")
-    run = ended(start(project, *strace))
-    if not trace.exists():
-        pytest.skip(f"strace: {run.stderr.strip()}")
-    name_of_root = project.root.relative_to(project.folder).parts[0]
-    found, counts = [], Counter[str]()
-    lines = trace.read_text("utf-8", "replace").splitlines()
-    trace.unlink()
-    process = lines[0].split()[0]
-    for line in lines:
-        made = re.match(rf"{process} +(\w+)\((.*)", line)
-        if not made:
-            continue
-        name, arguments = made.groups()
-        counts[name] += 1
-        concerns_folder = f'"{name_of_root}' in arguments or re.match(rf"\d+<{project.folder}", arguments)
-        if concerns_folder and (name != "openat" or "O_CREAT" in arguments):
-            found.append(Call(name, counts[name], arguments))
-    return found
-
-
-def assert_whole(project: Project) -> None:
-    """Check every file under a name of the contract: it is whole, and fits the other files of its minute."""
-    for path in project.root.rglob("*"):
-        if path.is_dir() or path.parent.name == ".tmp":
-            continue
-        content = path.read_bytes()
-        photo = path.with_suffix(".json")
-        if path.suffix == ".json":
-            assert json.loads(content)["pipeline"]["minute"] == f"{path.parent.name}T{path.stem}", path
-        elif path.suffix == ".txt":
-            assert content.decode("ascii")[:-1] in json.loads(photo.read_bytes())["urls"].values(), path
-        elif path.suffix == ".jpg":
-            jpeg.picture(io.BytesIO(content))
-            assert path.name == "latest.jpg" or path.parent.name == "thumb" or path.with_suffix(".txt").exists(), path
-        elif path.suffix == ".html":
-            assert content.rstrip().endswith(b"</html>"), path
-        elif path.suffix == ".error":
-            assert re.fullmatch(rb"\S+Z \w+: [^\n]+\n", content), path
-            assert not path.with_suffix(".jpg").exists(), path
-        elif path.name == "given":
-            assert re.fullmatch(rb"([0-2]\d[0-5]\d [\w-]+\n)+", content), path
-        else:
-            assert path.name == "quota" and json.loads(content)["limit"], path

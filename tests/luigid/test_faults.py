@@ -6,12 +6,11 @@ import time
 
 import pytest
 
-from tests import faults
+from tests import processes, servers
 from tests.conftest import KEY, REPOSITORY, Project
-from tests.faults import FAILED, MINUTE, STORED, Fault, Server
-from tests.test_luigid import free_port, running_luigid
-
-faulty, minute = faults.faulty, faults.minute
+from tests.processes import FAILED, MINUTE, STORED
+from tests.servers import Fault, Server
+from tests.support.luigid import free_port, running_luigid
 
 MOST_SECONDS = 120
 ALREADY_RUNNING = 10
@@ -36,56 +35,56 @@ def assert_stored(project: Project, *runs: "subprocess.CompletedProcess[str]") -
     assert runs[-1].returncode == 0, runs[-1].stderr
     pictures = {name for name in project.files() if name in STORED}
     assert pictures == STORED
-    assert not FAILED & project.files()
-    faults.assert_whole(project)
-    faults.assert_key_is_nowhere(project, *runs)
+    assert not (FAILED - STORED) & project.files()
+    processes.assert_whole(project)
+    processes.assert_key_is_nowhere(project, *runs)
 
 
 def test_luigid_is_down(project: Project, faulty: Server) -> None:
     """A run that finds no luigid says so in lines without a traceback, not with exit code 0, and leaves no file."""
-    run = faults.ended(start(project, free_port()))
+    run = processes.ended(start(project, free_port()))
     assert run.returncode not in (0, None)
     assert "luigid does not answer" in run.stderr
     assert "Traceback" not in run.stderr
     assert faulty.requests == []
     assert not project.root.exists()
-    faults.assert_key_is_nowhere(project, run)
+    processes.assert_key_is_nowhere(project, run)
 
 
 @pytest.mark.parametrize("kind", ["photos", "picture"])
 def test_luigid_dies_during_a_run(kind: str, project: Project, faulty: Server) -> None:
     """A run whose luigid dies ends by itself; what it leaves is whole, and the next run stores the minute."""
     held = threading.Event()
-    faulty.breaks(kind, faults.holds_until(held), times=1)
+    faulty.breaks(kind, servers.holds_until(held), times=1)
     with running_luigid(project.folder, project.environment) as luigid:
         process = start(project, luigid.port)
         faulty.wait_for(kind)
     held.set()
-    run = faults.ended(process)
+    run = processes.ended(process)
     print(run.returncode, run.stderr)
     assert "Traceback" not in run.stderr
-    faults.assert_whole(project)
+    processes.assert_whole(project)
     (project.folder / "luigid.state").unlink(missing_ok=True)
     with running_luigid(project.folder, project.environment) as luigid:
-        assert_stored(project, run, faults.ended(start(project, luigid.port)))
+        assert_stored(project, run, processes.ended(start(project, luigid.port)))
 
 
 @pytest.mark.parametrize("kind", ["photos", "picture"])
 def test_luigid_is_restarted_without_its_state(kind: str, project: Project, faulty: Server) -> None:
     """A run whose luigid forgets everything ends by itself; what it leaves is whole, and the next run stores the minute."""
     held = threading.Event()
-    faulty.breaks(kind, faults.holds_until(held), times=1)
+    faulty.breaks(kind, servers.holds_until(held), times=1)
     with running_luigid(project.folder, project.environment) as luigid:
         process = start(project, luigid.port)
         faulty.wait_for(kind)
     (project.folder / "luigid.state").unlink(missing_ok=True)
     with running_luigid(project.folder, project.environment, luigid.port):
         held.set()
-        run = faults.ended(process)
+        run = processes.ended(process)
         print(run.returncode, run.stderr)
         assert "Traceback" not in run.stderr
-        faults.assert_whole(project)
-        assert_stored(project, run, faults.ended(start(project, luigid.port)))
+        processes.assert_whole(project)
+        assert_stored(project, run, processes.ended(start(project, luigid.port)))
 
 
 def seconds_until_stored(kind: str, project: Project, faulty: Server) -> float:
@@ -93,14 +92,14 @@ def seconds_until_stored(kind: str, project: Project, faulty: Server) -> float:
 
     Until luigid has given up the dead worker, runs of the minute end at once with the exit code for that.
     """
-    faulty.breaks(kind, faults.hangs_before_head, times=1)
+    faulty.breaks(kind, servers.hangs_before_head, times=1)
     with running_luigid(project.folder, project.environment) as luigid:
         held = start(project, luigid.port)
         faulty.wait_for(kind)
         held.kill()
-        faults.ended(held)
+        processes.ended(held)
         killed = time.monotonic()
-        while (run := faults.ended(start(project, luigid.port))).returncode == ALREADY_RUNNING:
+        while (run := processes.ended(start(project, luigid.port))).returncode == ALREADY_RUNNING:
             assert time.monotonic() < killed + 2 * MOST_SECONDS
         seconds = time.monotonic() - killed
     print(f"another run stored the minute of a killed worker after {seconds:.1f} s")
@@ -134,7 +133,7 @@ def test_a_paused_luigid(project: Project, faulty: Server) -> None:
             time.sleep(0.05)
         assert faulty.requests == []
         luigid.api("unpause")
-        assert_stored(project, faults.ended(process))
+        assert_stored(project, processes.ended(process))
 
 
 def test_a_luigid_that_stays_paused(project: Project, faulty: Server) -> None:
@@ -142,22 +141,22 @@ def test_a_luigid_that_stays_paused(project: Project, faulty: Server) -> None:
     project.configure(max_keep_alive_idle_duration="1seconds")
     with running_luigid(project.folder, project.environment) as luigid:
         luigid.api("pause")
-        run = faults.ended(start(project, luigid.port))
+        run = processes.ended(start(project, luigid.port))
         assert run.returncode == 25, run.stderr
         assert "Traceback" not in run.stderr
         assert faulty.requests == []
         assert not project.root.exists()
         luigid.api("unpause")
-        assert_stored(project, run, faults.ended(start(project, luigid.port)))
+        assert_stored(project, run, processes.ended(start(project, luigid.port)))
 
 
 @pytest.mark.parametrize(
     ("answer", "word"),
     [
-        (faults.answers(401), "UNSPLASH_API_KEY"),
-        (faults.answers(400, KEY.encode()), "[key]"),
-        (faults.answers(503), "answered 503"),
-        (faults.resets, "reset"),
+        (servers.answers(401), "UNSPLASH_API_KEY"),
+        (servers.answers(400, KEY.encode()), "[key]"),
+        (servers.answers(503), "answered 503"),
+        (servers.resets, "reset"),
     ],
     ids=["401", "the key in the answer", "503", "reset"],
 )
@@ -165,7 +164,7 @@ def test_the_key_is_not_in_luigid(answer: Fault, word: str, project: Project, fa
     """Neither luigid's API nor its pages nor its state have the key, though the run failed and luigid shows why."""
     faulty.breaks("photos", answer)
     with running_luigid(project.folder, project.environment) as luigid:
-        run = faults.ended(start(project, luigid.port))
+        run = processes.ended(start(project, luigid.port))
         seen = [luigid.page(path) for path in ("/", "/api/task_list?data={}", "/api/worker_list?data={}")]
         for task in luigid.api("task_list", status="", upstream_status=""):
             seen += [
@@ -175,4 +174,4 @@ def test_the_key_is_not_in_luigid(answer: Fault, word: str, project: Project, fa
     assert word in "".join(seen)
     assert KEY not in "".join(seen)
     assert (project.folder / "luigid.state").stat().st_size
-    faults.assert_key_is_nowhere(project, run)
+    processes.assert_key_is_nowhere(project, run)

@@ -2,106 +2,18 @@
 
 import itertools
 import json
-import random
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from html import escape
-from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from pipeline import sandbox
 from tests.conftest import REPOSITORY, Project
-
-START_SECONDS = 60
-ASKED_AGAIN_SECONDS = 5
-MINUTE = "2026-11-23T1205"
-
-
-class Luigid:
-    """A luigid that listens on a port of this host."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-
-    def page(self, path: str) -> str:
-        """Return a page of the web view."""
-        with urllib.request.urlopen(self.url + path, timeout=START_SECONDS) as answer:
-            return str(answer.read().decode())
-
-    def api(self, method: str, **arguments: Any) -> Any:
-        """Return what the web view is told when it asks."""
-        return json.loads(self.page(f"/api/{method}?{urllib.parse.urlencode({'data': json.dumps(arguments)})}"))["response"]
-
-    def tasks(self, status: str) -> dict[str, str]:
-        """Return the ids of the tasks of this status, by the task's name."""
-        return {task["name"]: task_id for task_id, task in self.api("task_list", status=status, upstream_status="").items()}
-
-    def is_up(self) -> bool:
-        """Tell whether it answers."""
-        try:
-            return self.page("/api/is_paused") != ""
-        except urllib.error.URLError:
-            return False
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on, of those that the system gives to no connection of its own accord."""
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as listener, suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return port
-
-
-@contextmanager
-def running_luigid(folder: Path, environment: Mapping[str, str], port: int = 0) -> Iterator[Luigid]:
-    """Run luigid in the folder, with the luigi.cfg there, until the block ends; what it warns of is Luigi's own."""
-    luigid = Luigid(port or free_port())
-    program = str(Path(sys.executable).parent / "luigid")
-    command = [program, "--address", "127.0.0.1", "--port", str(luigid.port), "--state-path", str(folder / "luigid.state")]
-    variables = {**environment, "PYTHONWARNINGS": "default"}
-    with (folder / "luigid.log").open("a") as log:
-        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log)
-    try:
-        give_up = time.monotonic() + START_SECONDS
-        while not luigid.is_up():
-            said = (folder / "luigid.log").read_text()
-            assert process.poll() is None and time.monotonic() < give_up, f"luigid did not start:\n{said}"
-            time.sleep(0.05)
-        yield luigid
-    finally:
-        give_up = time.monotonic() + START_SECONDS
-        while process.poll() is None:
-            assert time.monotonic() < give_up, "luigid did not end"
-            # It loses a signal that comes while it writes a line of its log, as it would write another one then.
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(ASKED_AGAIN_SECONDS)
-
-
-@pytest.fixture
-def luigid(project: Project) -> Iterator[Luigid]:
-    """A luigid with the project's luigi.cfg."""
-    with running_luigid(project.folder, project.environment) as luigid:
-        yield luigid
-
-
-def run_minute(project: Project, luigid: Luigid) -> "subprocess.CompletedProcess[str]":
-    """Run a minute as cron does, through this luigid."""
-    options = ("--scheduler-port", str(luigid.port), "--timestamp", MINUTE)
-    return project.run("luigi", "--module", "pipeline", "StoreImage", *options)
+from tests.processes import MINUTE
+from tests.support.luigid import Luigid, run_minute, running_luigid
 
 
 class StrangeSandbox(sandbox.Sandbox):
@@ -140,7 +52,7 @@ class FailingSandbox(sandbox.Sandbox):
 
 def test_the_three_tasks_of_a_minute_are_seen_done(project: Project, luigid: Luigid) -> None:
     """After a run luigid lists the three tasks as done, and draws them as one chain."""
-    run = run_minute(project, luigid)
+    run = run_minute(project, luigid, MINUTE)
     assert run.returncode == 0, run.stderr
     done = luigid.tasks("DONE")
     assert set(done) == {"FetchMetadata", "ExtractUrl", "StoreImage"}
@@ -154,7 +66,7 @@ def test_the_three_tasks_of_a_minute_are_seen_done(project: Project, luigid: Lui
 
 def test_the_status_of_a_stored_picture_names_and_links_it(project: Project, luigid: Luigid) -> None:
     """StoreImage's status line in luigid holds the credit, the size, the dimensions and a link to the photo's page."""
-    run_minute(project, luigid)
+    run_minute(project, luigid, MINUTE)
     status = luigid.api("get_task_status_message", task_id=luigid.tasks("DONE")["StoreImage"])["statusMessage"]
     photo = json.loads((project.root / "2026-11-23" / "1205.json").read_text())
     jpeg = project.root / "2026-11-23" / "1205.jpg"
@@ -169,7 +81,7 @@ def test_the_status_of_a_stored_picture_names_and_links_it(project: Project, lui
 def test_what_comes_from_outside_stays_text_in_the_view(project: Project, server: sandbox.Server, luigid: Luigid) -> None:
     """luigid's view renders a status as HTML: a photographer's name and a link that hold markup arrive escaped."""
     server.sandbox = StrangeSandbox(server.sandbox.origin)
-    run = run_minute(project, luigid)
+    run = run_minute(project, luigid, MINUTE)
     assert run.returncode == 0, run.stderr
     status = luigid.api("get_task_status_message", task_id=luigid.tasks("DONE")["StoreImage"])["statusMessage"]
     assert escape(StrangeSandbox.photographer) in status
@@ -182,7 +94,7 @@ def test_a_link_that_runs_a_script_is_no_link(project: Project, server: sandbox.
     """A photo's page at a `javascript:` address is not linked in luigid's view."""
     server.sandbox = strange = StrangeSandbox(server.sandbox.origin)
     strange.link = "javascript:alert(1)"
-    run = run_minute(project, luigid)
+    run = run_minute(project, luigid, MINUTE)
     assert run.returncode == 0, run.stderr
     status = luigid.api("get_task_status_message", task_id=luigid.tasks("DONE")["StoreImage"])["statusMessage"]
     assert "javascript:" not in status
@@ -192,7 +104,7 @@ def test_a_link_that_runs_a_script_is_no_link(project: Project, server: sandbox.
 def test_a_failed_request_is_made_again_under_luigid(project: Project, server: sandbox.Server, luigid: Luigid) -> None:
     """Three answers of 503 cost three more requests, each `retry_delay` after the one before; the minute is stored."""
     server.sandbox = failing = FailingSandbox(server.sandbox.origin)
-    run = run_minute(project, luigid)
+    run = run_minute(project, luigid, MINUTE)
     assert run.returncode == 0, run.stderr
     assert_apart(failing.asked_at, 0.1)
 
@@ -203,7 +115,7 @@ def test_tries_are_15_seconds_apart_with_the_shipped_settings(project: Project, 
     shutil.copy(REPOSITORY / "luigi.cfg", project.folder)
     server.sandbox = failing = FailingSandbox(server.sandbox.origin)
     with running_luigid(project.folder, project.environment) as luigid:
-        run = run_minute(project, luigid)
+        run = run_minute(project, luigid, MINUTE)
     assert run.returncode == 0, run.stderr
     assert_apart(failing.asked_at, 15)
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,18 +19,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests import faults
+from tests import processes, servers
 from tests.conftest import Project
-from tests.faults import FAILED, FILED, MINUTE, SHOWN, STORED, Server
-
-faulty, minute = faults.faulty, faults.minute
+from tests.processes import FAILED, FILED, MINUTE, SHOWN, STORED, TEMPORARY
+from tests.servers import Server
 
 PROCESSES = 8
 DAY = "2026-11-23"
-
-
-def temporary_files(project: Project) -> list[Path]:
-    return list((project.root / ".tmp").glob("*"))
 
 
 def assert_stored(project: Project, *runs: "subprocess.CompletedProcess[str]") -> None:
@@ -41,7 +37,7 @@ def assert_stored(project: Project, *runs: "subprocess.CompletedProcess[str]") -
     assert (project.root / DAY / "1205.jpg").read_bytes() == (project.root / "latest.jpg").read_bytes()
     for run in runs:
         assert "Traceback" not in run.stderr
-    faults.assert_key_is_nowhere(project, *runs)
+    processes.assert_key_is_nowhere(project, *runs)
 
 
 @contextlib.contextmanager
@@ -57,7 +53,7 @@ def full(folder: Path) -> Iterator[None]:
 
 def test_a_full_disk(minute: Project) -> None:
     """A run on a full disk makes its tries and says so; the next one, with room again, stores the minute."""
-    with faults.mounted(minute.root, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+    with processes.mounted(minute.root, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
         with full(minute.root):
             run = minute.store(MINUTE)
             assert run.returncode == 30
@@ -67,21 +63,28 @@ def test_a_full_disk(minute: Project) -> None:
         assert_stored(minute, run, minute.store(MINUTE))
 
 
+def noise(width: int) -> bytes:
+    """Return a square JPEG of noise, which takes more than a byte a pixel."""
+    buffer = io.BytesIO()
+    Image.effect_noise((width, width), 100).save(buffer, "JPEG", quality=98)
+    return buffer.getvalue()
+
+
 def test_a_disk_with_room_for_all_but_the_picture(minute: Project, faulty: Server) -> None:
     """A picture that does not fit leaves no part of it, and the reason is kept."""
-    picture = b"\xff\xd8" + b"x" * 2**20
-    faulty.breaks("picture", faults.answers(200, picture), times=3)
-    with faults.mounted(minute.root, "-t", "tmpfs", "-o", "size=512k", "tmpfs"):
+    picture = noise(1000)
+    faulty.breaks("picture", servers.answers(200, picture), times=3)
+    with processes.mounted(minute.root, "-t", "tmpfs", "-o", "size=512k", "tmpfs"):
         run = minute.store(MINUTE)
         assert run.returncode == 30
-        assert "No space left on device" in faults.failure(minute)
+        assert "No space left on device" in processes.failure(minute)
         assert minute.files() == FILED | FAILED | {f"{DAY}/1205.txt"}
         assert_stored(minute, run, minute.store(MINUTE))
 
 
 def test_no_inodes(minute: Project) -> None:
     """A file system that takes no further file fails the run with its reason, and the next one stores the minute."""
-    with faults.mounted(minute.root, "-t", "tmpfs", "-o", "nr_inodes=40", "tmpfs"):
+    with processes.mounted(minute.root, "-t", "tmpfs", "-o", "nr_inodes=40", "tmpfs"):
         spare = [minute.root / f"spare-{number}" for number in range(39)]
         with contextlib.suppress(OSError):
             for path in spare:
@@ -104,8 +107,6 @@ TROUBLE = {
     "openat": ("EIO", "EMFILE", "ENOSPC", "EACCES"),
     "mkdir": ("ENOSPC", "EROFS"),
     "flock": ("ENOLCK", "EOPNOTSUPP", "EINTR"),
-    "link": ("EPERM", "EMLINK", "EXDEV"),
-    "utimensat": ("EPERM",),
     "unlink": ("EBUSY", "EACCES"),
 }
 BOUNDED = 12
@@ -113,16 +114,16 @@ BOUNDED = 12
 
 def troubled(minute: Project, step: int) -> None:
     """Run the minute again and again, each time with another call in trouble; of all cases take one in `step`."""
-    calls = faults.calls(minute)
+    calls = processes.calls(minute)
     # strace leaves out a call that fails. A lock is given back by a close, whatever that says: theirs are left alone.
-    calls = [call for call in calls if call.name != "close" or "/.tmp/" in call.arguments]
+    calls = [call for call in calls if call.name != "close" or re.search(rf"/{TEMPORARY}>", call.arguments)]
     cases = [(call, error) for call in calls for error in TROUBLE[call.name]]
     for call, error in cases[::step]:
         shutil.rmtree(minute.root)
-        run = faults.ended(faults.start(minute, *call.injection(f"error={error}")))
+        run = processes.ended(processes.start(minute, *call.injection(f"error={error}")))
         print(call, error, run.stderr)
         assert run.returncode in (0, 30)
-        faults.assert_whole(minute)
+        processes.assert_whole(minute)
         if run.returncode:
             assert os.strerror(getattr(errno, error)) in run.stderr
         again = minute.store(MINUTE)
@@ -147,9 +148,9 @@ def test_any_call_that_fails(minute: Project) -> None:
 
 def test_a_file_size_limit(minute: Project) -> None:
     """Where no file may grow to the size of a picture, the run says so; without the limit the next one stores it."""
-    run = faults.ended(faults.start(minute, faults.program("prlimit"), "--fsize=20000"))
+    run = processes.ended(processes.start(minute, servers.program("prlimit"), "--fsize=5000"))
     assert run.returncode == 30
-    assert "File too large" in faults.failure(minute)
+    assert "File too large" in processes.failure(minute)
     assert minute.files() == FILED | FAILED | {f"{DAY}/1205.txt"}
     assert_stored(minute, run, minute.store(MINUTE))
 
@@ -158,16 +159,16 @@ def without_privileges() -> tuple[str, ...]:
     """Return the command that takes root's power over permissions away; others have none."""
     if os.geteuid():
         return ()
-    return (faults.program("setpriv"), "--bounding-set", "-dac_override,-dac_read_search,-fowner")
+    return (servers.program("setpriv"), "--bounding-set", "-dac_override,-dac_read_search,-fowner")
 
 
-@pytest.mark.parametrize("folder", [".", ".tmp", DAY])
+@pytest.mark.parametrize("folder", [".", DAY])
 def test_a_folder_that_may_not_be_written(folder: str, minute: Project) -> None:
     """Without permission the run ends at the first try and names the folder; with it the next run stores the minute."""
     forbidden = minute.root / folder
     forbidden.mkdir(parents=True)
     forbidden.chmod(0o555)
-    run = faults.ended(faults.start(minute, *without_privileges()))
+    run = processes.ended(processes.start(minute, *without_privileges()))
     forbidden.chmod(0o755)
     assert run.returncode == 30
     assert run.stderr.count("started") == 1
@@ -178,7 +179,7 @@ def test_a_folder_that_may_not_be_written(folder: str, minute: Project) -> None:
 
 def test_a_root_that_is_mounted_read_only(minute: Project) -> None:
     """On a read-only file system the run ends at the first try and says so."""
-    with faults.mounted(minute.root, "-t", "tmpfs", "-o", "ro", "tmpfs"):
+    with processes.mounted(minute.root, "-t", "tmpfs", "-o", "ro", "tmpfs"):
         run = minute.store(MINUTE)
         assert run.returncode == 30
         assert run.stderr.count("started") == 1
@@ -187,7 +188,7 @@ def test_a_root_that_is_mounted_read_only(minute: Project) -> None:
         assert minute.files() == set()
 
 
-@pytest.mark.parametrize("name", ["data", "data/.tmp", f"data/{DAY}"])
+@pytest.mark.parametrize("name", ["data", f"data/{DAY}"])
 def test_a_file_where_a_folder_should_be(name: str, minute: Project) -> None:
     """A file in the place of ROOT or of a folder in it ends the run with its name, and is not touched."""
     path = minute.folder / name
@@ -206,8 +207,8 @@ def test_a_file_where_a_folder_should_be(name: str, minute: Project) -> None:
 def test_little_memory(minute: Project, faulty: Server) -> None:
     """Where the memory does not suffice for a picture another photo takes its place."""
     minute.configure(retry_count="11")
-    faulty.breaks("picture", faults.answers(200, large_picture()), times=1)
-    run = faults.ended(faults.start(minute, faults.program("prlimit"), f"--as={400 * 2**20}"))
+    faulty.breaks("picture", servers.answers(200, large_picture()), times=1)
+    run = processes.ended(processes.start(minute, servers.program("prlimit"), f"--as={400 * 2**20}"))
     assert "broken data stream" in run.stderr
     assert faulty.count("photos") == 2
     assert_stored(minute, run)
@@ -222,48 +223,48 @@ def large_picture() -> bytes:
 
 def test_the_same_minute_at_once(minute: Project, faulty: Server) -> None:
     """Eight runs of the same minute at once all end well, with one whole set of files and no litter."""
-    runs = [faults.start(minute) for _ in range(PROCESSES)]
-    ended = [faults.ended(run) for run in runs]
+    runs = [processes.start(minute) for _ in range(PROCESSES)]
+    ended = [processes.ended(run) for run in runs]
     assert [run.returncode for run in ended] == [0] * PROCESSES
     assert_stored(minute, *ended)
-    assert temporary_files(minute) == []
+    assert processes.temporary_files(minute) == []
 
 
 @pytest.mark.parametrize("kind", ["photos", "picture"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGHUP])
 def test_a_signal(number: signal.Signals, kind: str, minute: Project, faulty: Server) -> None:
     """A run that is stopped while it waits for an answer ends, and not with 0, its files whole; the next one goes on."""
-    faulty.breaks(kind, faults.hangs_inside_body, times=1)
-    process = faults.start(minute)
+    faulty.breaks(kind, servers.hangs_inside_body, times=1)
+    process = processes.start(minute)
     faulty.wait_for(kind)
     process.send_signal(number)
-    run = faults.ended(process)
+    run = processes.ended(process)
     assert run.returncode != 0
-    faults.assert_whole(minute)
-    for path in temporary_files(minute):
-        os.utime(path, (0, 0))
+    processes.assert_whole(minute)
+    for path in processes.temporary_files(minute):
+        processes.grown_old(path)
     again = minute.store(MINUTE)
     assert again.returncode == 0, again.stderr
     assert minute.files() == STORED
-    faults.assert_key_is_nowhere(minute, run, again)
+    processes.assert_key_is_nowhere(minute, run, again)
 
 
 def test_litter_of_a_living_run(minute: Project) -> None:
     """A temporary file that may still belong to a run is left alone, and goes when it is older than any run."""
-    litter = minute.root / ".tmp" / "abcdefgh"
+    litter = minute.root / DAY / f".1205.jpg.{time.time_ns() - 600 * 10**9:016x}-4d2"
     litter.parent.mkdir(parents=True)
     litter.touch()
     assert minute.store(MINUTE).returncode == 0
-    assert temporary_files(minute) == [litter]
-    os.utime(litter, (time.time() - 7200,) * 2)
+    assert processes.temporary_files(minute) == [litter]
+    processes.grown_old(litter)
     assert minute.store("2026-11-23T1206").returncode == 0
-    assert temporary_files(minute) == []
+    assert processes.temporary_files(minute) == []
 
 
 def at(moment: str) -> tuple[str, ...]:
     """Return the command that runs another one at this moment of UTC; its clock goes on from there."""
     wanted = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc).timestamp()
-    return (faults.program("faketime"), "-m", "-f", f"{wanted - time.time():+.3f}")
+    return (servers.program("faketime"), "-m", "-f", f"{wanted - time.time():+.3f}")
 
 
 def now(project: Project, moment: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -293,17 +294,25 @@ def test_the_end_of_summer_time(minute: Project) -> None:
 
 
 def test_a_clock_that_jumps_back(minute: Project) -> None:
-    """After a jump of an hour back the runs go on: minutes that are stored stay, and latest.jpg does not move back in time."""
+    """After a jump of an hour back the runs go on: what is stored stays, and what is shown is the newest that is not ahead."""
+
+    def shown() -> str:
+        latest = (minute.root / "latest.jpg").read_bytes()
+        [stored] = [name for name in pictures(minute) if name != "latest.jpg" and (minute.root / name).read_bytes() == latest]
+        return stored
+
     assert now(minute, "2026-11-23T12:05:10").returncode == 0
-    latest = (minute.root / "latest.jpg").read_bytes()
+    assert shown() == f"{DAY}/1205.jpg"
     before = now(minute, "2026-11-23T11:05:20")
     assert before.returncode == 0, before.stderr
+    assert shown() == f"{DAY}/1105.jpg"
     again = now(minute, "2026-11-23T12:05:30")
     assert again.returncode == 0, again.stderr
     assert f"StoreImage {MINUTE} stored already" in again.stderr
-    assert pictures(minute) == [f"{DAY}/1105.jpg", f"{DAY}/1205.jpg", "latest.jpg"]
-    assert (minute.root / "latest.jpg").read_bytes() == latest
-    assert temporary_files(minute) == []
+    assert now(minute, "2026-11-23T12:06:30").returncode == 0
+    assert shown() == f"{DAY}/1206.jpg"
+    assert pictures(minute) == [f"{DAY}/1105.jpg", f"{DAY}/1205.jpg", f"{DAY}/1206.jpg", "latest.jpg"]
+    assert processes.temporary_files(minute) == []
 
 
 @pytest.mark.parametrize("second", ["59.50", "59.65", "59.80", "59.90", "59.99"])
@@ -314,7 +323,7 @@ def test_the_change_of_the_minute_during_the_start(second: str, minute: Project)
     stored = pictures(minute)[0][:-4]
     assert stored in (f"{DAY}/1204", f"{DAY}/1205")
     assert minute.files() == {name.replace("1205", stored[-4:]) for name in STORED}
-    faults.assert_whole(minute)
+    processes.assert_whole(minute)
 
 
 SPOILT = {
@@ -371,22 +380,49 @@ def test_other_spoilt_files(name: str, content: bytes, minute: Project) -> None:
         assert minute.files() == STORED
 
 
-@pytest.mark.parametrize("suffix", [".json", ".txt", ".jpg", ".error"])
-def test_a_folder_where_a_file_should_be(suffix: str, minute: Project) -> None:
-    """A folder in the place of one of the minute's files fails the minute with its name; nothing else is hurt."""
-    folder = minute.root / DAY / f"1205{suffix}"
-    folder.mkdir(parents=True)
-    (folder / "inside").touch()
-    run = minute.store(MINUTE)
-    assert "Traceback" not in run.stderr
-    faults.assert_key_is_nowhere(minute, run)
-    if suffix == ".error":
-        assert run.returncode == 0
+def in_the_way(kind: str, path: Path) -> None:
+    """Put something that is no file there, with something precious in it if it is a folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"/proc/self/fd/{(folder := os.open(path.parent, os.O_RDONLY))}/{path.name}")
+            os.close(folder)
+    elif kind == "a link to nothing":
+        path.symlink_to("nothing")
     else:
-        assert run.returncode == 30
-        assert f"1205{suffix}" in run.stderr
-    (folder / "inside").unlink()
-    folder.rmdir()
+        path.mkdir()
+        (path / "precious").touch()
+
+
+NEEDED = [f"{DAY}/1205.json", f"{DAY}/1205.txt", f"{DAY}/1205.jpg", f"{DAY}/given", "quota", "pruned-before"]
+OTHERS = [f"{DAY}/1205.error", f"{DAY}/thumb/1205.jpg", f"{DAY}/12.js", "latest.jpg", "index.html", "newest.js", "calendar.js"]
+
+
+@pytest.mark.parametrize("name", [*NEEDED, *OTHERS, DAY])
+@pytest.mark.parametrize("kind", ["pipe", "socket", "a link to nothing", "folder"])
+def test_no_file_where_a_file_should_be(kind: str, name: str, minute: Project) -> None:
+    """It never hangs a run: either the minute is stored all the same, or the run ends at once and names what is in the way."""
+    if (kind, name) == ("folder", DAY):
+        pytest.skip("a day is a folder")
+    path = minute.root / name
+    in_the_way(kind, path)
+    run = processes.ended(processes.start(minute), seconds=60)
+    assert run.returncode in (0, 30)
+    assert "Traceback" not in run.stderr
+    if run.returncode:
+        assert name in NEEDED or name == DAY
+        assert run.stderr.count("started") <= 3
+        assert f"data/{name}" in run.stderr
+    else:
+        assert f"StoreImage {MINUTE} done" in run.stderr
+    if kind == "folder":
+        assert (path / "precious").exists()
+        shutil.rmtree(path)
+    elif not path.is_file():
+        path.unlink(missing_ok=True)
     again = minute.store(MINUTE)
-    assert again.returncode == 0
-    assert minute.files() == STORED
+    assert again.returncode == 0, again.stderr
+    assert {f"{DAY}/1205.json", f"{DAY}/1205.txt", f"{DAY}/1205.jpg"} <= minute.files()
+    processes.assert_key_is_nowhere(minute, run, again)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, Project
-from tests.test_luigid import MINUTE, run_minute, running_luigid
+from tests.processes import MINUTE
+from tests.support.luigid import run_minute, running_luigid
 
 DEPLOY = REPOSITORY / "deploy"
 
@@ -40,7 +41,7 @@ def test_metrics_and_history_of_a_run(project: Project, tmp_path_factory: pytest
         "STATE_DIRECTORY": str(state),
     }
     with running_luigid(project.folder, environment) as luigid:
-        run = run_minute(project, luigid)
+        run = run_minute(project, luigid, MINUTE)
         assert run.returncode == 0, run.stderr
         assert re.search(r'(?m)^luigi_task_done_total\{family="StoreImage"\} 1\.0$', luigid.page("/metrics"))
         history = luigid.page("/history")
@@ -52,7 +53,7 @@ def test_metrics_and_history_of_a_run(project: Project, tmp_path_factory: pytest
 def test_luigi_cfg_asks_for_no_extra(project: Project) -> None:
     """As shipped, luigid keeps no history and collects no metrics: nothing but Luigi is needed."""
     with running_luigid(project.folder, project.environment) as luigid:
-        run = run_minute(project, luigid)
+        run = run_minute(project, luigid, MINUTE)
         assert run.returncode == 0, run.stderr
         assert luigid.page("/metrics") == ""
         assert luigid.api("has_task_history") is False
