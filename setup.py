@@ -1,15 +1,16 @@
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="picture-a-minute",
-    version="1.0.0",
+    version="1.1.0",
     description="A picture every minute: a Luigi pipeline that stores random Unsplash photos as files",
     long_description=Path("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=["pipeline"],
+    packages=find_packages(include=["pipeline*"]),
+    package_data={"pipeline": ["py.typed"], "pipeline.page": ["*.html", "*.css", "*.js"]},
     python_requires=">=3.10",
     install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66", "urllib3>=2.2"],
     extras_require={
@@ -18,6 +19,7 @@ setup(
         "test": [
             "axe-playwright-python>=0.1.8",
             "boto3>=1.36",
+            "esprima>=4.0.1",
             "hypothesis>=6.100",
             "moto[server]>=5.1",
             "mypy>=2.4",
