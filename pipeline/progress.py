@@ -16,6 +16,7 @@ from pipeline.errors import EndsRun, QuotaExceeded
 from pipeline.log import log_errors
 
 SECONDS_BETWEEN_LINES = 5
+HEARD_SECONDS = 5
 SECONDS_BETWEEN_COUNTS = 1  # beside the bar; each looks at the quota, a request where ROOT is a bucket
 
 
@@ -39,6 +40,7 @@ class Progress:
         self._began = time.monotonic()
         # Small messages go through a pipe whole, from whichever process, and a process that is killed holds no lock.
         self._reports, self._reporter = multiprocessing.Pipe(duplex=False)
+        self._heard = multiprocessing.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> "Progress":
@@ -52,6 +54,8 @@ class Progress:
     def report(self, minute: datetime, reason: str = "", end: EndsRun | None = None) -> None:
         """Report, from any process, a picture or why there is none, and the error if it ends the catch-up or its asking."""
         self._reporter.send((minute, reason, end))
+        if end:
+            self._heard.wait(HEARD_SECONDS)  # so that what begins after this process has ended knows it
 
     def summary(self, state: str, missing: Collection[datetime]) -> str:
         """Return how it ended: the reason of every failure among what is missing, and the counts."""
@@ -65,6 +69,8 @@ class Progress:
                 minute, reason, end = report
                 if end and (self.ended_by is None or isinstance(self.ended_by, QuotaExceeded)):
                     self.ended_by = end
+                if end:
+                    self._heard.set()
                 if reason:
                     self._failures[minute] = reason
                 else:
