@@ -224,7 +224,8 @@ function learnCalendar() {
 const isPruned = at => dayOf(at) < known.newest.pruned;
 const countsOf = day => (known.calendar && known.calendar[day]) || [0, 0];
 const isToday = at => midnightOf(at) === midnightOf(known.last); // of which the calendar may not know yet
-const hasPictures = at => !known.calendar || isToday(at) || countsOf(dayOf(at))[0] > 0;
+const hasKept = day => Array.from(known.favourites || []).some(name => name.startsWith(day)); // though the day was pruned
+const hasPictures = at => !known.calendar || isToday(at) || countsOf(dayOf(at))[0] > 0 || hasKept(dayOf(at));
 
 /* Return the nearest minute from `at` on, backwards or forwards, that has a picture (of the topic) in the range, else null. */
 function findPicture(at, step, range, patience = EMPTY_HOURS) {

@@ -32,6 +32,10 @@ def test_fourteen_months(viewer: Viewer, months: Root) -> None:
     assert page.locator(".days a").first.inner_text() == "1"
     assert box(page, ".months section:nth-child(12)")["bottom"] <= Viewer.WINDOW[1]
     assert count_nodes(page) < 1000
+    left = page.locator(".months section").first.bounding_box()
+    assert left is not None
+    for monday in ("2026-11-02", "2026-11-09", "2026-11-16", "2026-11-23"):
+        assert box(page, f".days a[href='#{monday}']")["x"] == pytest.approx(left["x"], abs=1)
     assert overflow(page) == 0
 
 

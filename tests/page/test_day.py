@@ -44,6 +44,7 @@ def test_a_phone_loads_what_it_shows(viewer: Viewer, root: Root) -> None:
     root.write()
     page = viewer.open(root.address(TODAY), MIDNIGHT + timedelta(days=1), PHONE)
     wait_for(page, lambda: any("2026-11-23/thumb/0400.jpg" in address for address in viewer.requests))
+    page.wait_for_timeout(1_000)
     assert not any("2026-11-23/thumb/2000.jpg" in address for address in viewer.requests)
     page.locator(".row").last.scroll_into_view_if_needed()
     wait_for(page, lambda: any("2026-11-23/thumb/2300.jpg" in address for address in viewer.requests))
@@ -194,3 +195,20 @@ def test_pruned_and_favourites(viewer: Viewer, days: Root) -> None:
     assert page.locator(".cells .pruned").count() == 1439
     assert "1,439 pruned" in page.inner_text(".summary")
     assert page.locator(".kept").get_attribute("aria-label").endswith("a favourite")  # type: ignore[union-attr]
+
+
+def test_favourites_of_pruned_days_are_reached(viewer: Viewer, days: Root) -> None:
+    """A favourite is reached from the days around it, though its day was pruned and the calendar has forgotten it."""
+    kept = NOON - timedelta(days=3, hours=12)
+    for minute in [minute for minute in days.minutes if minute.day == 20 and minute != kept]:
+        days.miss(minute)
+    days.keep(kept)
+    days.write(pruned="2026-11-21")
+    days.script("calendar", "calendar", {day: counts for day, counts in days.calendar.items() if day > "2026-11-21"})
+    page = viewer.open(days.address("#2026-11-22"))
+    page.click("text=← 2026-11-20")
+    wait_for(page, lambda: page.locator(".cells .kept").count() == 1)
+    page.goto(days.address("#2026-11-22T0000"))
+    wait_for(page, lambda: page.locator(".side.previous").is_enabled())
+    page.keyboard.press("ArrowLeft")
+    wait_for_large(page, kept)
