@@ -4,6 +4,7 @@ Time is cut into rounds of as many minutes as there are topics. A round is a shu
 topic once a round, and the same on every machine and at every run.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
@@ -70,12 +71,13 @@ def name(minute: datetime) -> str:
 def topics_of_round(minute: datetime, topics: Sequence[str]) -> list[str]:
     """Return the topics in the order of the minute's round, beginning with the minute's own."""
     number, place = divmod((minute - EPOCH) // MINUTE, len(topics))
-
-    def draw(topic: str) -> bytes:
-        return hashlib.sha256(f"{number} {topic}".encode()).digest()
-
-    shuffled = sorted(topics, key=draw)
+    shuffled = _shuffled(number, tuple(topics))
     return shuffled[place:] + shuffled[:place]
+
+
+@functools.lru_cache(maxsize=1024)
+def _shuffled(number: int, topics: tuple[str, ...]) -> list[str]:
+    return sorted(topics, key=lambda topic: hashlib.sha256(f"{number} {topic}".encode()).digest())
 
 
 def topic_of(minute: datetime, topics: Sequence[str]) -> str:

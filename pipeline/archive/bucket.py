@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from luigi.contrib.s3 import S3Client, S3Target
 
 from pipeline.archive.disk import Change, Condition
+from pipeline.archive.names import LAST
 from pipeline.archive.s3 import Object, Objects
 from pipeline.errors import StorageFailed
 
@@ -68,11 +69,11 @@ class Bucket:
             found = self._get(name)
         return found.content if found else None
 
-    def sizes(self, folder: str, after: str = "", suffix: str = "") -> Mapping[str, int]:
+    def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> Mapping[str, int]:
         found = self._objects.list(f"{folder}/", f"{folder}/{after}" if after else "")
         self._listed[folder] = time.monotonic(), after, frozenset(found)
         sizes = {name.rpartition("/")[2]: each.size for name, each in found.items() if each}
-        return {name: size for name, size in sizes.items() if name.endswith(suffix)}
+        return {name: size for name, size in sizes.items() if name < before and name.endswith(suffix)}
 
     def folders(self) -> list[str]:
         return [name.rstrip("/") for name, each in self._objects.list("").items() if not each]

@@ -65,7 +65,8 @@ class Days:
             midnight = datetime.combine(start.date(), time_of_day.min) + number * _DAY
             first, last = max(start, midnight), min(stop, midnight + _DAY)
             if first < last:
-                sizes = self.files.sizes(f"{midnight.date()}", after=f"{first:%H%M}", suffix=".jpg")
+                after, before = f"{first:%H%M}", f"{last - timedelta.resolution:%H%M}{names.LAST}"
+                sizes = self.files.sizes(f"{midnight.date()}", after, before, ".jpg")
                 begin, end = (first - midnight) // MINUTE, -((midnight - last) // MINUTE)
                 missing += [midnight + n * MINUTE for n in range(begin, end) if not sizes.get(f"{n // 60:02}{n % 60:02}.jpg")]
         return missing
@@ -121,11 +122,11 @@ class Days:
         found: list[datetime] = []
         for day, of_day in groupby(sorted(minutes), key=datetime.date):
             first, *others = of_day
-            sizes = self.files.sizes(f"{day}", f"{first:%H%M}", suffix)
+            sizes = self.files.sizes(f"{day}", f"{first:%H%M}", suffix=suffix)
             found += [minute for minute in (first, *others) if sizes.get(f"{minute:%H%M}{suffix}")]
         return found
 
     def _pictures(self, day: date, after: str = "") -> list[datetime]:
         """Return the day's minutes that have a picture, in order."""
-        sizes = self.files.sizes(f"{day}", after, ".jpg")
+        sizes = self.files.sizes(f"{day}", after, suffix=".jpg")
         return list(names.minutes_with(".jpg", day, (name for name, size in sizes.items() if size)))

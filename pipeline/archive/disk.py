@@ -19,7 +19,7 @@ from pathlib import Path
 import luigi
 
 from pipeline import log
-from pipeline.archive.names import is_leftover, temporary_name
+from pipeline.archive.names import LAST, is_leftover, temporary_name
 from pipeline.errors import NameTaken, PipelineError, RootUnusable, StorageFailed
 
 try:
@@ -88,11 +88,11 @@ class Disk:
                     raise
         return None
 
-    def sizes(self, folder: str, after: str = "", suffix: str = "") -> Mapping[str, int]:
-        """Return the sizes of what lies in the folder by its name there, of names that come after one and end so."""
+    def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> Mapping[str, int]:
+        """Return the sizes of what lies in the folder by its name there, of names between two that end so."""
         with _naming_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found = os.listdir(self.path(folder))
-            return {each: self.size(f"{folder}/{each}") or 0 for each in found if each > after and each.endswith(suffix)}
+            found = (name for name in os.listdir(self.path(folder)) if after < name < before and name.endswith(suffix))
+            return {name: self.size(f"{folder}/{name}") or 0 for name in found}
         return {}
 
     def folders(self) -> list[str]:
@@ -103,13 +103,12 @@ class Disk:
 
     def put(self, name: str, content: bytes, only_if: Condition | None = None) -> bool:
         """Give the file this content for good if `only_if` holds, asked while no other run writes it; tell whether it did."""
-        folder = self.path(os.path.dirname(name))
-        with self._temporary_file(name, content) as temporary:
+        with self._temporary_file(name, content) as temporary, _opened(os.path.dirname(temporary)) as folder:
             with _locked(folder):
                 if only_if and not only_if():
                     return False
                 os.replace(temporary, self.path(name))
-            _flush_folder(folder)
+            _flush(folder)
         return True
 
     def put_new(self, contents: Mapping[str, bytes]) -> list[str]:
@@ -118,11 +117,12 @@ class Disk:
         for folder, names in groupby(sorted(contents), key=os.path.dirname):
             with contextlib.ExitStack() as files:
                 temporary = {name: files.enter_context(self._temporary_file(name, contents[name])) for name in names}
-                with self.lock(folder):
-                    new = [name for name in temporary if not self.size(name)]
-                    for name in new:
-                        os.replace(temporary[name], self.path(name))
-                _flush_folder(self.path(folder))
+                with _naming_errors(), _opened(self.path(folder)) as opened:
+                    with _locked(opened):
+                        new = [name for name in temporary if not self.size(name)]
+                        for name in new:
+                            os.replace(temporary[name], self.path(name))
+                    _flush(opened)
                 made += new
         return made
 
@@ -131,7 +131,7 @@ class Disk:
 
         `change` may be called more than once, and only its last call counts.
         """
-        with self.lock(os.path.dirname(name)):
+        with _naming_errors(), _opened(self.path(os.path.dirname(name))) as folder, _locked(folder):
             before = self.get(name)
             content = change(before)
             if content is None:
@@ -139,7 +139,7 @@ class Disk:
             elif content != before:
                 with self._temporary_file(name, content) as temporary:
                     os.replace(temporary, self.path(name))
-                    _flush_folder(os.path.dirname(temporary))
+                _flush(folder)
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove the files, in this order, as far as they are there."""
@@ -150,7 +150,7 @@ class Disk:
     @contextlib.contextmanager
     def lock(self, folder: str) -> Iterator[None]:
         """Keep the other runs of this machine, on a disk of all machines, from what they do under the folder's lock."""
-        with _naming_errors(), _locked(self.path(folder)):
+        with _naming_errors(), _opened(self.path(folder)) as opened, _locked(opened):
             yield
 
     def usage(self) -> dict[str, int] | None:
@@ -219,44 +219,51 @@ def _naming_errors(path: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
+def _opened(folder: str) -> Iterator[int]:
+    """Lend the folder's descriptor, by which it is locked and flushed; Windows has none."""
     _make_folder(folder)
     if fcntl is None:
-        yield
+        yield -1
         return
     descriptor = os.open(folder, _FOLDER)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(folder: int) -> Iterator[None]:
+    """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_UN)
+
+
+def _flush(folder: int) -> None:
+    """Make a rename in the folder survive a power cut. Windows has no way to ask for it, nor have some file systems."""
+    if fcntl is not None:
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            if error.errno not in _CANNOT_FLUSH:
+                raise
+            _warn_of_no_flush()
 
 
 def _make_folder(folder: str) -> None:
     """Make the folder and those above it that are not there, so that they survive a power cut."""
     if not os.path.isdir(folder):
-        above = os.path.dirname(folder) or "."
-        _make_folder(above)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
-        _flush_folder(above)
-
-
-def _flush_folder(folder: str) -> None:
-    """Make a rename in the folder survive a power cut. Windows has no way to ask for it, nor have some file systems."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, _FOLDER)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _CANNOT_FLUSH:
-            raise
-        _warn_of_no_flush()
-    finally:
-        os.close(descriptor)
+        with _opened(os.path.dirname(folder) or ".") as above:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder)
+            _flush(above)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -128,8 +129,8 @@ def _finite(text: str) -> float:
 def _is_too_deep(value: Any) -> bool:
     level: list[Any] = [[value]]
     for _ in range(1 + MAX_DEPTH):
-        inner = (child for each in level for child in (each.values() if type(each) is dict else each))
-        level = [each for each in inner if type(each) is dict or type(each) is list]
+        inner = chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in inner if isinstance(each, (dict, list))]
     return bool(level)
 
 

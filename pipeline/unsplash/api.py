@@ -1,6 +1,7 @@
 """The Unsplash API and its pictures: what is asked, and what is fetched from where. Times are seconds."""
 
 import functools
+import os
 import re
 import threading
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from queue import SimpleQueue
 from urllib.parse import urlencode, urljoin
 
 from requests import Response, Session
@@ -48,6 +50,9 @@ class Unsplash:
         self._url = url.rstrip("/")
         self._of_api = _addresses_of_api(url)
         self._answer_seconds = answer_seconds
+        # One thread more whenever none is idle: a name lookup that hangs holds up no other request.
+        self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle_threads = threading.Semaphore(0)
         self._hosts = Session()
         self._hosts.mount("https://", adapter)
         self._hosts.mount("http://", adapter)
@@ -100,8 +105,15 @@ class Unsplash:
             except FutureTimeout:  # nothing can interrupt a name lookup: the thread ends with it, or with the process
                 raise late from None
 
-        threading.Thread(target=run, name="request to Unsplash", daemon=True).start()
+        self._requests.put(run)
+        if not self._idle_threads.acquire(blocking=False):
+            threading.Thread(target=self._work, name="request to Unsplash", daemon=True).start()
         return wait
+
+    def _work(self) -> None:
+        while True:
+            self._requests.get()()
+            self._idle_threads.release()
 
     def _ask(self, address: str, deadline: float) -> bytes:
         """Return the body of the API's answer; raise what a refusal means, even if its body cannot be read."""
@@ -133,10 +145,13 @@ class Unsplash:
 
 def client(answer_seconds: float) -> Unsplash:
     """Return the client that the environment asks for: the same one again, with its open connections, while that holds."""
-    return _kept_client(api_key(), environment_value("UNSPLASH_API_URL") or API_URL, answer_seconds)
+    return _kept_client(os.getpid(), api_key(), environment_value("UNSPLASH_API_URL") or API_URL, answer_seconds)
 
 
-_kept_client = functools.lru_cache(maxsize=1)(Unsplash)
+@functools.lru_cache(maxsize=1)
+def _kept_client(process: int, key: str, url: str, answer_seconds: float) -> Unsplash:
+    """Return a client of this process: neither its threads nor its connections survive a fork."""
+    return Unsplash(key, url, answer_seconds)
 
 
 def _addresses_of_api(url: str) -> re.Pattern[str]:

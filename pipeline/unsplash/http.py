@@ -1,5 +1,6 @@
 """HTTP by requests: one answer of a host, with a deadline for the whole of it and a limit of its bytes."""
 
+import functools
 import os
 import re
 import ssl
@@ -29,9 +30,7 @@ def get(hosts: Session, address: str, headers: Mapping[str, str]) -> Response:
     request.prepare_method("GET")
     request.prepare_headers({**_HEADERS, **headers})
     request.url = address  # as it is written: prepare_url() would resolve its dots, and write %7E as ~
-    environment = hosts.merge_environment_settings(address, {}, stream=True, verify=True, cert=None)
-    certificates = environment["verify"] or True
-    proxies = {} if _THIS_MACHINE.fullmatch(host_of(address)) else environment["proxies"]
+    proxies, certificates = _environment(hosts, "/".join(address.split("/")[:3]))
     with _network_errors(address, certificates):
         # Session.send() reads the body of a redirect, without a limit, though it is told not to follow it.
         adapter = hosts.get_adapter(address)
@@ -47,6 +46,13 @@ def body(answer: Response, most_bytes: int, deadline: float) -> bytes:
             if time.monotonic() > deadline:
                 raise TimeoutError
     return bytes(received)
+
+
+@functools.lru_cache(maxsize=16)
+def _environment(hosts: Session, origin: str) -> tuple[Mapping[str, str], bool | str]:
+    """Return the proxies and certificates that the environment names for an origin; this machine is behind no proxy."""
+    found = hosts.merge_environment_settings(origin, {}, stream=True, verify=True, cert=None)
+    return {} if _THIS_MACHINE.fullmatch(host_of(origin)) else found["proxies"], found["verify"] or True
 
 
 def host_of(address: str) -> str:

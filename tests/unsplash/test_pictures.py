@@ -126,8 +126,9 @@ def test_a_download_event_that_is_late(fault: Fault, faulty: Server, client: Uns
 
 
 def test_a_body_that_drips_for_ever_is_let_go(faulty: Server) -> None:
-    """A thread whose picture drips ends soon after it is given up, and closes the connection, though the host goes on."""
+    """Soon after a picture that drips is given up its connection is closed, and its thread takes other requests."""
     gone = threading.Event()
+    before = set(threading.enumerate())
 
     def drips_for_ever(handler: servers.Handler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
@@ -137,11 +138,17 @@ def test_a_body_that_drips_for_ever_is_let_go(faulty: Server) -> None:
         except OSError:
             gone.set()
 
+    client = Unsplash(KEY, faulty.origin, answer_seconds=0.2)
     faulty.breaks("picture", drips_for_ever)
     with pytest.raises(Unavailable):
-        Unsplash(KEY, faulty.origin, answer_seconds=0.2).picture(f"{faulty.origin}/photo")
+        client.picture(f"{faulty.origin}/photo")
     assert gone.wait(5)
-    wait_until(lambda: not any(thread.name.startswith("request to") for thread in threading.enumerate()), seconds=5)
+    faulty.breaks("picture", servers.answers(503))
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            client.picture(f"{faulty.origin}/photo")
+    added = [each for each in threading.enumerate() if each not in before and each.name.startswith("request to")]
+    assert len(added) <= 2, "the first picture's thread, and one that began before it was idle again"
 
 
 @pytest.mark.parametrize("is_waited_for", [False, True])
