@@ -11,7 +11,7 @@ from pipeline.archive import Archive, hour_name
 from pipeline.errors import line
 from pipeline.minutes import name, now_in_words, present_minute
 from pipeline.page import html
-from pipeline.unsplash import Photo
+from pipeline.unsplash import Photo, is_demo
 from pipeline.version import VERSION
 
 HOUR = timedelta(hours=1)
@@ -66,6 +66,7 @@ def refresh(archive: Archive, days: Iterable[date]) -> None:
         "first": name(oldest) if oldest else None,
         "version": VERSION,
         "pruned": f"{pruned_before.date()}" if pruned_before != datetime.min else None,
+        "demo": is_demo(),
     }
     archive.put_page_file("newest.js", _script("newest", state))
     archive.put_page_file("favourites.js", _script("favourites", sorted(archive.kept())))

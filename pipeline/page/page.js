@@ -224,8 +224,8 @@ function learnCalendar() {
 const isPruned = at => dayOf(at) < known.newest.pruned;
 const countsOf = day => (known.calendar && known.calendar[day]) || [0, 0];
 const isToday = at => midnightOf(at) === midnightOf(known.last); // of which the calendar may not know yet
-const hasKept = day => Array.from(known.favourites || []).some(name => name.startsWith(day)); // though the day was pruned
-const hasPictures = at => !known.calendar || isToday(at) || countsOf(dayOf(at))[0] > 0 || hasKept(dayOf(at));
+const keptOf = day => Array.from(known.favourites || []).filter(name => name.startsWith(day)); // though the day was pruned
+const hasPictures = at => !known.calendar || isToday(at) || countsOf(dayOf(at))[0] > 0 || keptOf(dayOf(at)).length;
 
 /* Return the nearest minute from `at` on, backwards or forwards, that has a picture (of the topic) in the range, else null. */
 function findPicture(at, step, range, patience = EMPTY_HOURS) {
@@ -652,7 +652,7 @@ function makeMonth(days) {
 
 /* Return how many pictures of a day were stored, failed and are missing, and what kind of day that makes it. */
 function dayCounts(day) {
-  const [stored, failed] = countsOf(dayOf(day));
+  const [stored, failed] = isPruned(day) ? [keptOf(dayOf(day)).length, 0] : countsOf(dayOf(day));
   const counted = minuteOf(known.newest.minute); // as far as the calendar has counted
   const minutes = Math.max(stored + failed, 1, Math.min(day + DAY - 1, counted) - Math.max(day, firstMinute()) + 1);
   const kind = isPruned(day) ? "pruned" : LEVELS.find(level => stored >= level[2] * minutes)[0];

@@ -210,7 +210,14 @@ def test_without_a_picture_the_page_says_so(archive: Archive) -> None:
     """A page made before any picture is stored says that there is none."""
     page.rebuild(archive, [])
     assert "No picture yet" in archive.page_file("index.html")
-    assert told(archive, "newest") == {"minute": None, "first": None, "pruned": None, "version": "1.1.0"}
+    assert told(archive, "newest") == {"minute": None, "first": None, "pruned": None, "demo": False, "version": "1.1.0"}
+
+
+def test_the_page_knows_samples(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of samples is told so, and puts the key of the sandbox before the commands that it shows."""
+    monkeypatch.setenv("UNSPLASH_API_KEY", "DEMO_KEY")
+    page.rebuild(archive, [])
+    assert told(archive, "newest")["demo"] is True
 
 
 def test_a_new_version_of_the_page_comes_with_the_next_minute(archive: Archive) -> None:

@@ -208,6 +208,10 @@ def test_favourites_of_pruned_days_are_reached(viewer: Viewer, days: Root) -> No
     page = viewer.open(days.address("#2026-11-22"))
     page.click("text=← 2026-11-20")
     wait_for(page, lambda: page.locator(".cells .kept").count() == 1)
+    page.goto(days.address("#calendar"))
+    wait_for(page, lambda: page.locator("a[href='#2026-11-20']").count() == 1)
+    label = page.locator("a[href='#2026-11-20']").get_attribute("aria-label")
+    assert label == "Friday, 20 November 2026: 1 picture · pruned"
     page.goto(days.address("#2026-11-22T0000"))
     wait_for(page, lambda: page.locator(".side.previous").is_enabled())
     page.keyboard.press("ArrowLeft")
