@@ -152,33 +152,18 @@ class Archive(Days):
         lines = ((self.content(minute, ".error") or b"").decode("utf-8", "replace") for minute in failed)
         return {minute: Failure(line[:20], line[21:].strip()) for minute, line in zip(failed, lines, strict=True)}
 
-    def kept(self) -> dict[str, str]:
-        """Return the favourites, which are never pruned: the names of their minutes, with the ids of their photos."""
-        return self._choices(self.files.get(names.KEPT))
+    def chosen(self, choice: str) -> dict[str, str]:
+        """Return what the user chose, favourites (KEPT) or photos never to be given again (BANNED): ids by names of minutes."""
+        return _choices(self.files.get(choice))
 
-    def banned(self) -> dict[str, str]:
-        """Return the photos that are never given again, by the names of the minutes that had them."""
-        return self._choices(self.files.get(names.BANNED))
+    def choose(self, choice: str, minute: str, photo_id: str | None) -> None:
+        """Note the user's choice of the minute's photo; None takes it back."""
 
-    def keep(self, minute: str, photo_id: str | None) -> None:
-        """Make the photo of the minute a favourite; None makes it none."""
-        self._choose(names.KEPT, minute, photo_id)
-
-    def ban(self, minute: str, photo_id: str | None) -> None:
-        """Have the photo of the minute given to no minute again; None allows it."""
-        self._choose(names.BANNED, minute, photo_id)
-
-    def _choose(self, file: str, minute: str, photo_id: str | None) -> None:
         def change(content: bytes | None) -> bytes:
-            chosen = {**self._choices(content), minute: photo_id}
+            chosen = {**_choices(content), minute: photo_id}
             return "".join(f"{each} {chosen[each]}\n" for each in sorted(chosen) if chosen[each]).encode("ascii")
 
-        self.files.update(file, change)
-
-    @staticmethod
-    def _choices(content: bytes | None) -> dict[str, str]:
-        lines = (line.split() for line in (content or b"").decode("ascii", "replace").splitlines())
-        return {line[0]: line[1] for line in lines if len(line) == 2}
+        self.files.update(choice, change)
 
     def publish_latest(self, minute: datetime, content: bytes) -> bool:
         """Make the minute's picture ROOT/latest.jpg if it is the newest that is not later than now; tell whether it is."""
@@ -261,19 +246,19 @@ class Archive(Days):
             self.files.remove_folder(folder)
 
 
+@functools.lru_cache(maxsize=32)
 def read_photo(content: bytes | None) -> Photo:
-    """Return the photo that a metadata file holds; nothing if it cannot be read."""
+    """Return the photo that a metadata file holds; nothing if it cannot be read. A run looks at it several times."""
     try:
-        return _photo(content or b"")
+        photo: Photo = json.loads(content or b"")
+        return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return {}
 
 
-@functools.lru_cache(maxsize=32)
-def _photo(content: bytes) -> Photo:
-    """Return the photo; a run looks at it several times."""
-    photo: Photo = json.loads(content)
-    return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
+def _choices(content: bytes | None) -> dict[str, str]:
+    lines = (line.split() for line in (content or b"").decode("ascii", "replace").splitlines())
+    return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
 def _files(root: str) -> Files:

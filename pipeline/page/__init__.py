@@ -18,15 +18,5 @@ from pipeline.page.data import (
 )
 from pipeline.page.html import status_line
 
-__all__ = [
-    "add_pictures",
-    "complete_hours",
-    "note_failure",
-    "picture_entry",
-    "publish",
-    "rebuild",
-    "refresh",
-    "show_choices",
-    "show_newest",
-    "status_line",
-]
+__all__ = ["add_pictures", "complete_hours", "note_failure", "picture_entry", "publish"]
+__all__ += ["rebuild", "refresh", "show_choices", "show_newest", "status_line"]

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from pipeline.archive import Archive, hour_name
+from pipeline.archive import KEPT, Archive, hour_name
 from pipeline.errors import line
 from pipeline.minutes import name, now_in_words, present_minute
 from pipeline.page import html
@@ -69,7 +69,7 @@ def refresh(archive: Archive, days: Iterable[date]) -> None:
         "demo": is_demo(),
     }
     archive.put_page_file("newest.js", _script("newest", state))
-    archive.put_page_file("favourites.js", _script("favourites", sorted(archive.kept())))
+    archive.put_page_file("favourites.js", _script("favourites", sorted(archive.chosen(KEPT))))
     counts = {f"{day}": [len(minutes) for minutes in archive.outcomes_of(day)] for day in set(days)}
 
     def merge(content: str) -> str:
@@ -111,7 +111,7 @@ def show_newest(archive: Archive) -> None:
     newest = archive.newest()
     if newest is None:
         archive.remove(["latest.jpg"])
-        archive.put_page_file("index.html", html.empty_index(VERSION))
+        archive.put_page_file("index.html", html.index(None, {}, VERSION))
     elif (content := archive.content(newest, ".jpg")) and archive.publish_latest(newest, content):
         entry = picture_entry(archive.photo(newest), len(content))
         archive.put_page_file("index.html", html.index(newest, entry, VERSION))
@@ -124,7 +124,7 @@ def hour_data(archive: Archive, hour: datetime) -> dict[str, Entry]:
         file for file in archive.files_of(hour.date()) if file.minute and file.minute <= now and file.minute.hour == hour.hour
     ]
     sizes = {file.minute: file.size for file in files if file.minute and file.kind == "pictures" and file.size}
-    kept, thumbnails = archive.kept(), {file.minute for file in files if file.kind == "thumbnails"}
+    kept, thumbnails = archive.chosen(KEPT), {file.minute for file in files if file.kind == "thumbnails"}
     failures = archive.failures(file.minute for file in files if file.minute and file.name.endswith(".error"))
     entries: dict[datetime, Entry] = {
         minute: {"error": _text(failure.reason), "at": failure.at} for minute, failure in failures.items()

@@ -40,21 +40,15 @@ def status_line(photo: Photo, picture: Picture) -> str:
     return f"{credit_line} · {size} · {link(photo['links']['html'], 'photo')}"
 
 
-def index(minute: datetime, entry: dict[str, Any], version: str) -> str:
-    """Return index.html with the newest picture in it."""
-    picture = f"{minute:%Y-%m-%d/%H%M}.jpg"
-    time = f'<time datetime="{minute.isoformat()}Z">{minute:%Y-%m-%d %H:%M} UTC</time>'
-    caption = " · ".join(filter(None, (credit(entry), escape(entry["topic"]), time)))
-    figure = (
-        f'<figure><a href="{picture}"><img src="{picture}" alt="{escape(entry["alt"] or "a picture")}"></a>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-    title = f"{minute:%H:%M} UTC · Picture a minute"
+def index(minute: datetime | None, entry: dict[str, Any], version: str) -> str:
+    """Return index.html with the newest picture in it, or the word that there is none."""
+    title, figure = "Picture a minute", "<p>No picture yet</p>"
+    if minute:
+        title, picture = f"{minute:%H:%M} UTC · {title}", f"{minute:%Y-%m-%d/%H%M}.jpg"
+        time = f'<time datetime="{minute.isoformat()}Z">{minute:%Y-%m-%d %H:%M} UTC</time>'
+        caption = " · ".join(filter(None, (credit(entry), escape(entry["topic"]), time)))
+        figure = (
+            f'<figure><a href="{picture}"><img src="{picture}" alt="{escape(entry["alt"] or "a picture")}"></a>'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
     return Template(asset("index.html")).substitute(title=title, picture=figure, version=escape(version))
-
-
-def empty_index(version: str) -> str:
-    """Return index.html of an archive that has no picture."""
-    return Template(asset("index.html")).substitute(
-        title="Picture a minute", picture="<p>No picture yet</p>", version=escape(version)
-    )

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from pipeline import minutes, page
-from pipeline.archive import Archive
+from pipeline.archive import BANNED, KEPT, Archive
 from pipeline.errors import NothingStored
 
 
@@ -12,7 +12,7 @@ def keep(archive: Archive, minute: datetime | None, undo: bool) -> str:
     minute = minute or archive.newest()
     if not minute or not archive.has_picture(minute):
         raise NothingStored(f"there is no picture of {minutes.name(minute)}" if minute else "there is no picture yet")
-    archive.keep(minutes.name(minute), None if undo else str(archive.photo(minute).get("id", "-")))
+    archive.choose(KEPT, minutes.name(minute), None if undo else str(archive.photo(minute).get("id", "-")))
     page.show_choices(archive, minute)
     return f"{minutes.name(minute)} is {'no favourite any more' if undo else 'a favourite: it is never pruned'}"
 
@@ -27,12 +27,12 @@ def ban(archive: Archive, minute: datetime | None, undo: bool) -> str:
         raise NothingStored("there is no picture yet")
     name, photo_id = minutes.name(minute), archive.photo(minute).get("id")
     if undo:
-        archive.ban(name, None)
+        archive.choose(BANNED, name, None)
         return f"the photo that {name} had may be given again"
     if not photo_id:
         raise NothingStored(f"no photo is known of {name}")
-    archive.ban(name, photo_id)
-    archive.keep(name, None)
+    archive.choose(BANNED, name, photo_id)
+    archive.choose(KEPT, name, None)
     archive.remove_failing(minute, lambda: ([".jpg", ".txt", ".json"], "banned"))
     page.show_choices(archive, minute)
     return f"{name} is removed and its photo, {photo_id}, is never given again: catch-up stores another"

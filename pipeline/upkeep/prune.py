@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from pipeline import minutes, page, settings
-from pipeline.archive import Archive
+from pipeline.archive import KEPT, Archive
 from pipeline.errors import BadSettings
 
 MOST_DAYS = 36_500
@@ -37,7 +37,7 @@ def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, 
 
 def _doomed(archive: Archive, first_kept: date, given_until: date, everything: bool) -> Iterator[tuple[str, str, int]]:
     """Give the files that go as `prune` returns them; those of the newest picture's minute and of favourites stay."""
-    newest, kept = archive.newest(), archive.kept()
+    newest, kept = archive.newest(), archive.chosen(KEPT)
     old = (day for day in archive.days() if day < first_kept and not archive.is_outside(day))
     for day in old:
         for file in archive.files_of(day):
