@@ -10,7 +10,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["pipeline*"]),
-    package_data={"pipeline": ["py.typed"], "pipeline.page": ["*.html", "*.css", "*.js"]},
+    package_data={"pipeline": ["py.typed", "*.cfg"], "pipeline.page": ["*.html", "*.css", "*.js"]},
     python_requires=">=3.10",
     install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66", "urllib3>=2.2"],
     extras_require={

@@ -11,7 +11,7 @@ import luigi
 from luigi.worker import TaskProcess
 
 from pipeline import log, minutes, page, settings
-from pipeline.errors import BadSettings, EndsRun, PipelineError
+from pipeline.errors import EndsRun, PipelineError
 
 
 class LoggedTask(luigi.Task):
@@ -19,13 +19,14 @@ class LoggedTask(luigi.Task):
 
     timestamp: Any
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        settings.check()  # unusable ones end the run before any task is run
+        super().__init__(*arguments, **options)
+
     def complete(self) -> bool:
-        """Tell whether the output exists; log why if that cannot be told. With unusable settings run() fails, and says so."""
+        """Tell whether the output exists; log why if that cannot be told."""
         with logging_errors(self):
-            settings.archive()  # an unusable ROOT is no such setting: no reason could be kept there
-            with contextlib.suppress(BadSettings):
-                return bool(super().complete())
-        return False
+            return bool(super().complete())
 
 
 @contextlib.contextmanager

@@ -99,6 +99,7 @@ def _signals_are_taken() -> None:
 @pytest.fixture(autouse=True)
 def _settings_are_read_anew() -> None:
     """What a process reads once is read by each test."""
+    settings.check.cache_clear()
     settings.archive.cache_clear()
     settings.unsplash_settings.cache_clear()
 

@@ -40,10 +40,10 @@ class QuotaReading(NamedTuple):
 
 
 class Archive(Days):
-    """The files under one ROOT: a folder, or `s3://BUCKET/PREFIX`."""
+    """The files under one ROOT: a folder, or `s3://BUCKET/PREFIX`. A folder that `must_exist` is never made."""
 
-    def __init__(self, root: str | Path) -> None:
-        super().__init__(_files(str(root)))
+    def __init__(self, root: str | Path, must_exist: str = "") -> None:
+        super().__init__(_files(str(root), must_exist))
         self._quota: Quota | None = None
 
     def metadata_target(self, minute: datetime, topics: Sequence[str]) -> FileSystemTarget:
@@ -222,6 +222,12 @@ class Archive(Days):
         """Return what is wrong with the conditions of a bucket's store; nothing if all is well."""
         return self.files.conditions()
 
+    def try_out(self) -> None:
+        """Write a file as a run does, and remove it."""
+        name = names.temporary_name("check")
+        self.files.put(name, b"check\n", only_if=lambda: True)
+        self.files.delete([name])
+
     def usage(self) -> dict[str, int] | None:
         """Return the total, used and free bytes of the disk; None where there is no such limit."""
         return self.files.usage()
@@ -261,9 +267,9 @@ def _choices(content: bytes | None) -> dict[str, str]:
     return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
-def _files(root: str) -> Files:
+def _files(root: str, must_exist: str) -> Files:
     if not root.startswith("s3:"):  # one slash short is no folder
-        return Disk(root)
+        return Disk(root, must_exist)
     try:
         from pipeline.archive.bucket import Bucket
     except ModuleNotFoundError:

@@ -56,9 +56,11 @@ class Disk:
     Every method raises StorageFailed where another try may help, and RootUnusable or NameTaken where none can.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, must_exist: str = "") -> None:
         self._root = str(Path(root))
+        self._must_exist = must_exist
         self._swept: set[str] = set()
+        self._check_existence()
 
     def path(self, name: str) -> str:
         """Return the file's path, or its address."""
@@ -131,6 +133,7 @@ class Disk:
 
         `change` may be called more than once, and only its last call counts.
         """
+        self._check_existence()
         with _naming_errors(), _opened(self.path(os.path.dirname(name))) as folder, _locked(folder):
             before = self.get(name)
             content = change(before)
@@ -150,6 +153,7 @@ class Disk:
     @contextlib.contextmanager
     def lock(self, folder: str) -> Iterator[None]:
         """Keep the other runs of this machine, on a disk of all machines, from what they do under the folder's lock."""
+        self._check_existence()
         with _naming_errors(), _opened(self.path(folder)) as opened, _locked(opened):
             yield
 
@@ -179,6 +183,7 @@ class Disk:
         folder, own_name = os.path.split(name)
         temporary = self.path(os.path.join(folder, temporary_name(own_name)))
         with _naming_errors(self.path(name)):
+            self._check_existence()
             _make_folder(self.path(folder))
             self._sweep(folder)
             try:
@@ -189,6 +194,10 @@ class Disk:
                 yield temporary
             finally:
                 _remove_if_there(temporary)
+
+    def _check_existence(self) -> None:
+        if self._must_exist and not os.path.isdir(self._must_exist):
+            raise RootUnusable(f"[storage] must_exist: there is no folder {self._must_exist}: is its disk mounted?")
 
     def _sweep(self, folder: str) -> None:
         """Remove what killed runs left in the folder, once a process; what cannot be removed stops nothing."""

@@ -5,9 +5,6 @@ from datetime import date, timedelta
 
 from pipeline import minutes, page, settings
 from pipeline.archive import KEPT, Archive
-from pipeline.errors import BadSettings
-
-MOST_DAYS = 36_500
 
 
 def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, str, int]]:
@@ -17,8 +14,6 @@ def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, 
     ROOT. Return of each file that goes what it is, its name and its bytes.
     """
     keep_days, today = settings.storage_settings().keep_days, minutes.present_minute().date()
-    if keep_days is not None and not 0 <= keep_days <= MOST_DAYS:
-        raise BadSettings(f"[storage] keep_days is {keep_days}: use 0 to {MOST_DAYS:,}, or nothing to keep every picture")
     first_kept = date.min if keep_days is None else today - timedelta(days=keep_days)
     given_until = today - timedelta(days=settings.unsplash_settings().no_repeat_days)
     doomed = list(_doomed(archive, first_kept, given_until, everything))

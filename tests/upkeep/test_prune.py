@@ -153,7 +153,7 @@ def test_a_senseless_keep_days_is_refused(project: Project, archive: Archive, ke
     project.configure(keep_days=keep_days)
     before = project.files()
     run = project.run("pipeline", "prune")
-    assert run.returncode == 30
+    assert run.returncode == 40
     assert f"keep_days is {keep_days}" in run.stderr
     assert project.files() == before
 
