@@ -11,6 +11,7 @@ setup(
     license="MIT",
     packages=find_packages(include=["pipeline*"]),
     package_data={"pipeline": ["py.typed", "*.cfg"], "pipeline.page": ["*.html", "*.css", "*.js"]},
+    entry_points={"console_scripts": ["picture-a-minute = pipeline.__main__:main"]},
     python_requires=">=3.10",
     install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66", "urllib3>=2.2"],
     extras_require={

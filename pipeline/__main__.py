@@ -1,23 +1,30 @@
-"""The operator's verbs: `python -m pipeline VERB`."""
+"""Look after the pictures that `luigi --module pipeline StoreImage` stores."""
 
 import argparse
 import contextlib
+import io
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import NoReturn
 
-from pipeline import catchup, log, minutes, sandbox, settings, upkeep
-from pipeline.errors import BadTimestamp, LuigidAway, PipelineError
+from pipeline import catchup, configuration, log, minutes, processes, sandbox, settings, upkeep
+from pipeline.errors import BadSettings, BadTimestamp, LuigidAway, PipelineError
+from pipeline.version import VERSION
 
-WELL, NOT_WELL, FAILED, UNUSABLE, STOPPED = 0, 1, 30, 40, 130
+WELL, NOT_WELL, FAILED, UNUSABLE, STOPPED = 0, 1, 30, configuration.UNUSABLE, 130
 LEFT_ALONE = 5 * minutes.MINUTE
+MOST_DAYS = 3660
+CODES = "Exit codes: 0 %s; 30 failed, as the line on stderr says; 40 arguments or settings that cannot be used; 130 Ctrl-C."
+SETTINGS = " Settings are read from luigi.cfg; `check` says from which, and tries them out."
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,7 +35,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def show(options: argparse.Namespace) -> int:
-    """Open the newest picture, or a minute's, in the person's viewer."""
+    """Open the newest picture, or a minute's, in your viewer."""
     path = settings.archive().local_path(options.timestamp)
     if not path.exists():
         print(f"there is no {path}: nothing is stored there yet", file=sys.stderr)
@@ -45,24 +52,33 @@ def show(options: argparse.Namespace) -> int:
 
 
 def catch_up(options: argparse.Namespace) -> int:
-    """Store what is missing, here alone or together with other hosts. Exit code 0 only if nothing is missing any more."""
+    """Store the minutes that are missing: those without a picture, from the first picture on or from --start."""
     log.logger.setLevel("WARNING")
-    now = minutes.present_minute()
-    start = options.start or max(now - options.since, settings.archive().oldest() or now)
-    is_done, said = catchup.catch_up(start, options.stop or now - LEFT_ALONE, options.limit, options.workers, options.shared)
+    processes.check_semaphores()
+    now, first = minutes.present_minute(), settings.archive().oldest()
+    start = options.start or max(now - options.since, first or now)
+    if start < now - timedelta(days=MOST_DAYS):
+        raise BadTimestamp(f"--start {minutes.name(start)} is too far back: a catch-up takes {MOST_DAYS:,} days at most")
+    stop = options.stop or now - LEFT_ALONE
+    is_done, said = catchup.catch_up(start, stop, options.limit, options.workers, options.shared)
     print(said, file=sys.stderr)
+    if not options.start and (note := upkeep.before_first(first, now - options.since)):
+        print(note, file=sys.stderr)
+    if not options.stop and (recent := len(settings.archive().missing(max(start, stop), now))):
+        print(f"{recent} of the last 5 minutes are missing too, and left to their own runs", file=sys.stderr)
     return WELL if is_done else FAILED
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print how the pipeline does. Exit code 1 if the newest picture is older than allowed, or there is none."""
+    """Say how things are: the newest picture, the last 24 hours, the quota, the disk."""
     found = upkeep.status(settings.archive())
     print(json.dumps(found) if options.json else upkeep.as_text(found, options.max_age))
     return WELL if upkeep.is_well(found, options.max_age) else NOT_WELL
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Check every file from start to before stop and remove those that fail. Exit code 1 if any did."""
+    """Check every file that is stored, and remove those that are damaged, for catch-up to store again."""
+    processes.check_semaphores()
     checked, removed = upkeep.verify(settings.archive(), options.start, options.stop)
     print(f"{checked:,} minutes checked, {removed:,} with files removed" + ": catch-up stores them" * bool(removed))
     return NOT_WELL if removed else WELL
@@ -80,14 +96,19 @@ def prune(options: argparse.Namespace) -> int:
 
 
 def choose(options: argparse.Namespace) -> int:
-    """Note what the person thinks of a picture: by default of the newest. `--undo` takes it back."""
+    """Note what you think of a picture: by default of the newest."""
     print(options.choice(settings.archive(), options.minute, options.undo))
     return WELL
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve the stand-in API and its pictures until Ctrl-C."""
-    with sandbox.Server(options.port) as server, contextlib.suppress(KeyboardInterrupt):
+    """Serve sample pictures in the place of Unsplash until Ctrl-C."""
+    try:
+        server = sandbox.Server(options.port)
+    except OSError as error:
+        print(f"port {options.port} of 127.0.0.1: {error.strerror}: --port takes another", file=sys.stderr)
+        return FAILED
+    with server, contextlib.suppress(KeyboardInterrupt):
         print(f"the sandbox: UNSPLASH_API_URL={server.sandbox.origin} with any key but {sandbox.WRONG_KEY}", flush=True)
         server.serve_forever()
     return WELL
@@ -101,74 +122,137 @@ def minute(text: str) -> datetime:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def end(text: str) -> datetime:
+    """Return the minute that ends a span, which is the present one at the latest."""
+    try:
+        return min(minutes.minute_in(text), minutes.present_minute())
+    except BadTimestamp as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def span(text: str) -> timedelta:
     """Return the span of an argument: 90m, 24h or 7d."""
-    if not (parts := re.fullmatch(r"(\d{1,5})([mhd])", text)):
+    if not (parts := re.fullmatch(r"([1-9]\d{0,4})([mhd])", text, re.ASCII)):
         raise argparse.ArgumentTypeError(f"{text!r} is no span: write 90m, 24h or 7d")
     return int(parts[1]) * {"m": minutes.MINUTE, "h": timedelta(hours=1), "d": timedelta(days=1)}[parts[2]]
 
 
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return what reads a whole number of an argument."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: use {least} to {most:,}")
+        return int(text)
+
+    return read
+
+
+def age(text: str) -> float:
+    """Return the minutes of an argument, more than none."""
+    with contextlib.suppress(ValueError):
+        if 0 < (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is no age: use a number of minutes")
+
+
 def parser() -> Parser:
     """Return what reads the arguments."""
-    parser = Parser(prog="python -m pipeline", description=__doc__)
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    name = Path(sys.argv[0]).name
+    parser = Parser(
+        prog="python -m pipeline" if name == "__main__.py" else name,
+        description=__doc__,
+        epilog=f"VERB --help says more. {CODES % 'well, 1 what the help of the verb names'}",
+    )
+    parser.add_argument("--version", action="version", version=f"picture-a-minute {VERSION}")
+    verbs = parser.add_subparsers(metavar="VERB", dest="verb")
 
-    verb = verbs.add_parser("show", help="open the newest picture in your viewer", description=show.__doc__)
+    def add(name: str, run: Callable[[argparse.Namespace], int], help: str, codes: str = "well", about: str = "") -> Parser:
+        verb: Parser = verbs.add_parser(name, help=help, description=about or run.__doc__, epilog=CODES % codes + SETTINGS)
+        verb.set_defaults(run=run)
+        if run is not serve:
+            text = "where the pictures are, in place of [storage] root of luigi.cfg: a folder, or s3://BUCKET/PREFIX"
+            verb.add_argument("--storage-root", metavar="ROOT", help=text)
+        return verb
+
+    verb = add("show", show, "open the newest picture in your viewer")
     verb.add_argument("--timestamp", type=minute, help="open this minute's, as 2026-11-23T1205")
-    verb.set_defaults(run=show)
 
-    verb = verbs.add_parser("catch-up", help="store the minutes that are missing", description=catch_up.__doc__)
+    verb = add("catch-up", catch_up, "store the minutes that are missing", "nothing is missing any more")
     verb.add_argument("--since", type=span, default=span("24h"), help="how far back: 90m, 24h, 7d (default: 24h)")
-    verb.add_argument("--start", type=minute, help="first minute, in place of --since")
-    verb.add_argument("--stop", type=minute, help="first minute left alone (default: 5 minutes ago)")
-    verb.add_argument("--limit", type=int, help="store so many minutes at most, the newest")
-    verb.add_argument("--workers", type=int, default=8, help="processes side by side, at most (default: 8)")
+    verb.add_argument("--start", type=minute, help="first minute, in place of --since, also before the first picture")
+    verb.add_argument("--stop", type=end, help="first minute left alone (default: 5 minutes ago)")
+    verb.add_argument("--limit", type=whole(1, 10**9), help="store so many minutes at most, the newest")
+    verb.add_argument("--workers", type=whole(1, 256), default=8, help="processes side by side, at most (default: 8)")
     verb.add_argument("--shared", action="store_true", help="share the work with other hosts, through the luigid of luigi.cfg")
-    verb.set_defaults(run=catch_up)
 
-    verb = verbs.add_parser("status", help="say how things are", description=status.__doc__)
+    codes = "the newest picture is new enough, and none ahead of the clock; 1 not so"
+    verb = add("status", status, "say how things are", codes)
     verb.add_argument("--json", action="store_true", help="print a JSON object")
-    text = "end with exit code 1 when the newest picture is older (default: 5)"
-    verb.add_argument("--max-age", type=float, default=5, metavar="MINUTES", help=text)
-    verb.set_defaults(run=status)
+    text = "not well when the newest picture is older (default: 5)"
+    verb.add_argument("--max-age", type=age, default=5, metavar="MINUTES", help=text)
 
-    verb = verbs.add_parser("verify", help="check what is stored", description=verify.__doc__)
+    verb = add("verify", verify, "check what is stored", "every file is well; 1 files were removed")
     verb.add_argument("--start", type=minute, default=datetime.min, help="first minute checked (default: the oldest)")
-    verb.add_argument("--stop", type=minute, default=datetime.max, help="first minute not checked (default: none)")
-    verb.set_defaults(run=verify)
+    verb.add_argument("--stop", type=end, default=datetime.max, help="first minute not checked (default: none)")
 
-    verb = verbs.add_parser("prune", help="remove old pictures", description=prune.__doc__)
+    verb = add("prune", prune, "remove old pictures")
     verb.add_argument("--dry-run", action="store_true", help="only say what would go")
     verb.add_argument("--everything", action="store_true", help="metadata, addresses and reasons of failures go too")
-    verb.set_defaults(run=prune)
 
     keep_help, ban_help = "make a picture a favourite, never pruned", "remove a picture, and never give its photo again"
     for name, choice, text in (("keep", upkeep.keep, keep_help), ("ban", upkeep.ban, ban_help)):
-        verb = verbs.add_parser(name, help=text, description=choice.__doc__)
+        verb = add(name, choose, text, about=f"{text.capitalize()}: by default the newest.")
         verb.add_argument(
             "minute", nargs="?", type=minute, help="the picture's minute, as 2026-11-23T1205 (default: the newest)"
         )
         verb.add_argument("--undo", action="store_true", help="take it back")
-        verb.set_defaults(run=choose, choice=choice)
+        verb.set_defaults(choice=choice)
 
-    verb = verbs.add_parser("sandbox", help="serve sample pictures in the place of Unsplash", description=serve.__doc__)
-    verb.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (default: 8000)")
-    verb.set_defaults(run=serve)
+    verb = add("sandbox", serve, "serve sample pictures in the place of Unsplash", "stopped")
+    verb.add_argument("--port", type=whole(0, 65535), default=8000, help="port on 127.0.0.1 (default: 8000; 0: any free one)")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return its exit code."""
+    """Run a verb and return its exit code: no error of the world ends in a traceback, and none looks like a verb's 1."""
     log.set_up()
-    options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for a terminal that has no ×
+    reads, code = parser(), FAILED
     try:
-        return int(options.run(options))
+        try:
+            code = run(reads, arguments)
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # `| head` has read enough
+            code = FAILED
+            print(f"{reads.prog}: {error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written has nowhere to go
     except PipelineError as error:
-        print(f"python -m pipeline: {error}", file=sys.stderr)
-        return UNUSABLE if isinstance(error, LuigidAway) else FAILED
+        print(f"{reads.prog}: {error}", file=sys.stderr)
+        return UNUSABLE if isinstance(error, BadSettings | BadTimestamp | LuigidAway) else FAILED
     except KeyboardInterrupt as interrupt:
-        print(interrupt, file=sys.stderr)
+        print(str(interrupt) or "stopped", file=sys.stderr)
         return STOPPED
+    except Exception:
+        log.logger.exception("%s: an error that nobody foresaw", reads.prog)
+        return FAILED
+    return code
+
+
+def run(reads: Parser, arguments: Sequence[str] | None) -> int:
+    """Run the verb of the arguments; without one show the help."""
+    options = reads.parse_args(arguments)
+    if not options.verb:
+        print(reads.format_help(), end="", file=sys.stderr)
+        return UNUSABLE
+    if getattr(options, "storage_root", None) is not None:
+        settings.use_root(options.storage_root)
+    return int(options.run(options))
 
 
 if __name__ == "__main__":

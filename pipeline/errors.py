@@ -76,6 +76,10 @@ class ProcessKilled(EndsRun):
     """A process that did a part of the work was killed."""
 
 
+class NoSemaphores(EndsRun):
+    """The machine lets no processes be kept in step."""
+
+
 class Unavailable(MayPass):
     """No answer came, or one that says that the service is in trouble."""
 

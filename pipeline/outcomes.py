@@ -10,7 +10,7 @@ from typing import Any
 import luigi
 from luigi.worker import TaskProcess
 
-from pipeline import log, minutes, page, settings
+from pipeline import log, minutes, page, processes, settings
 from pipeline.errors import EndsRun, PipelineError
 
 
@@ -21,6 +21,8 @@ class LoggedTask(luigi.Task):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         settings.check()  # unusable ones end the run before any task is run
+        processes.check_semaphores()
+        processes.interrupt_quietly()
         super().__init__(*arguments, **options)
 
     def complete(self) -> bool:

@@ -4,9 +4,14 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
+from types import TracebackType
+
+from pipeline import log
+from pipeline.errors import NoSemaphores
 
 
 def end_with_parent() -> None:
@@ -14,6 +19,26 @@ def end_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_follow, args=[parent], daemon=True).start()
+
+
+def check_semaphores() -> None:
+    """Raise NoSemaphores where processes cannot be run side by side, which Luigi's worker wants too."""
+    try:
+        multiprocessing.Lock()
+    except (OSError, ImportError) as error:
+        raise NoSemaphores(f"this machine gives no semaphores: {error}: can /dev/shm be written?") from None
+
+
+def interrupt_quietly() -> None:
+    """Have Ctrl-C end this process with one line in the place of a traceback."""
+    sys.excepthook = _say
+
+
+def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        log.logger.warning("stopped by Ctrl-C: what is not stored is missing, and catch-up stores it")
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _follow(parent: BaseProcess) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from pipeline import minutes
+from pipeline import configuration, minutes
 from pipeline.archive import Archive
 
 DAY = timedelta(days=1)
@@ -13,14 +13,18 @@ ENOUGH_FOR_A_FORECAST = 720  # minutes
 def status(archive: Archive) -> dict[str, Any]:
     """Return how the pipeline does, as JSON has it.
 
-    The last 24 hours end before the present minute, and begin with the first picture at most.
+    The last 24 hours end before the present minute, and begin with the first picture at most: without one none is missing.
     """
     now, stop = datetime.now(timezone.utc).replace(tzinfo=None), minutes.present_minute()
-    start = min(stop, max(stop - DAY, archive.oldest() or stop - DAY))
+    first = archive.oldest()
+    start = min(stop, max(stop - DAY, first or stop))
     missing, newest, quota = archive.missing(start, stop), archive.newest(), archive.quota()
     failed = len(archive.failed(missing))
     files = (file for day in {start.date(), stop.date()} for file in archive.files_of(day))
     return {
+        "luigi_cfg": configuration.files(),
+        "root": archive.files.path(""),
+        "first": minutes.name(first) if first else None,
         "newest": minutes.name(newest) if newest else None,
         "age_seconds": round((now - newest).total_seconds()) if newest else None,
         "ahead": [minutes.name(minute) for minute in archive.ahead()],
@@ -36,6 +40,14 @@ def status(archive: Archive) -> dict[str, Any]:
     }
 
 
+def before_first(first: datetime | None, since: datetime) -> str:
+    """Return what is to be said where minutes since then lie before the first picture; nothing where none do."""
+    if first and first <= since:
+        return ""
+    begin = f"before the first picture, {minutes.name(first)}," if first else "before a first picture"
+    return f"{begin} no minute counts as missing: catch-up --start {minutes.name(since)} stores these too"
+
+
 def is_well(found: dict[str, Any], most_minutes: float) -> bool:
     """Tell whether the newest picture is not older than so many minutes, and none is ahead of the clock."""
     return found["newest"] is not None and found["age_seconds"] <= 60 * most_minutes and not found["ahead"]
@@ -44,12 +56,16 @@ def is_well(found: dict[str, Any], most_minutes: float) -> bool:
 def as_text(found: dict[str, Any], most_minutes: float) -> str:
     """Return how the pipeline does as lines for a person."""
     newest, age, quota, disk, ahead = (found[name] for name in ("newest", "age_seconds", "quota", "disk", "ahead"))
+    first = minutes.minute_in(found["first"]) if found["first"] else None
     stored, missing, failed, length = (found["last_24_hours"][name] for name in ("stored", "missing", "failed", "bytes"))
+    tried = f", {failed:,} of them failed" if failed else ""
     left = f"{quota['remaining']} of {quota['limit']} requests left this hour" if quota else "not known for this hour"
     lines = [
         f"newest picture  {newest}, {_ago(age)}" if newest else "newest picture  none",
-        f"last 24 hours   {stored:,} stored, {failed:,} failed, {missing:,} missing, {_size(length)}",
+        f"last 24 hours   {stored:,} stored, {missing + failed:,} missing{tried}, {_size(length)}",
         f"quota           {left}",
+        f"pictures        {found['root']}",
+        f"luigi.cfg       {found['luigi_cfg'][-1] if found['luigi_cfg'] else 'none'}",
     ]
     if disk:
         used, free, total = (_size(disk[part]) for part in ("used", "free", "total"))
@@ -58,6 +74,8 @@ def as_text(found: dict[str, Any], most_minutes: float) -> str:
         lines.append(f"disk            {used} used, {free} of {total} free{room}")
     if found["conditions"]:
         lines.append(f"bucket          {found['conditions']}: of two hosts that write a file at once, the last one wins")
+    if note := before_first(first, minutes.present_minute() - DAY):
+        lines.append(note)
     if ahead:
         span = f"{ahead[0]} to {ahead[-1]}"
         lines.append(f"{len(ahead):,} pictures are ahead of the clock, {span}: the clock is wrong now, or was")

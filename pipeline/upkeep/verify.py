@@ -24,7 +24,7 @@ def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, int]
     with (
         processes.taking_interrupts(),
         progress.bar(len(found), "minutes") as bar,
-        ProcessPoolExecutor(initializer=processes.end_with_parent) as pool,
+        ProcessPoolExecutor(initializer=_begin, initargs=(settings.storage_settings().root,)) as pool,
     ):
         try:
             for minute, reason in zip(found, pool.map(_verify, found, chunksize=60), strict=True):
@@ -41,6 +41,11 @@ def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, int]
     if removed:
         page.rebuild(archive, {minute.date() for minute in removed})
     return len(found), len(removed)
+
+
+def _begin(root: str) -> None:
+    processes.end_with_parent()
+    settings.use_root(root)  # a process that was not forked knows no command line
 
 
 def _verify(minute: datetime) -> str:

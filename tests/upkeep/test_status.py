@@ -1,6 +1,7 @@
 """`python -m pipeline status`: what it counts, what it prints, and when it is a failed health check."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_a_new_picture_passes_the_health_check(project: Project) -> None:
     run = project.run("pipeline", "status")
     assert run.returncode == 0
     assert run.stdout.splitlines()[0].startswith(f"newest picture  {minutes.name(now)}, ")
-    assert " stored, 0 failed, 0 missing, " in run.stdout
+    assert " stored, 0 missing, " in run.stdout
     assert "38 of 50 requests left this hour" in run.stdout
 
 
@@ -129,3 +130,32 @@ def test_files_of_the_user_do_not_count(project: Project) -> None:
     (folder / "favourites" / f"{now - 2 * MINUTE:%H%M}.jpg").write_bytes(bytes(1000))
     after = status(project)[1]["last_24_hours"]
     assert {**after, "missing": 0} == {**before, "missing": 0}
+
+
+def test_missing_means_the_same_to_status_and_catch_up(project: Project) -> None:
+    """Both count from the first picture, say so, and name the catch-up that stores what lies before it."""
+    archive, now = Archive(project.root), minutes.present_minute()
+    for age in (12, 30):
+        keep(archive, now - age * MINUTE)
+    archive.put_failure(now - 11 * MINUTE, "StoreImage: no answer")
+    shown = project.run("pipeline", "status").stdout
+    first = minutes.name(now - 30 * MINUTE)
+    note = rf"before the first picture, {first}, no minute counts as missing: catch-up --start \S+ stores these too\n"
+    assert re.search(note, shown)
+    counted = re.search(r"2 stored, (\d+) missing, 1 of them failed", shown)
+    assert counted, shown
+    run = project.run("pipeline", "catch-up", "--workers", "1")
+    assert re.search(note, run.stderr)
+    stored = re.search(r"done: (\d+) of \1 missing stored", run.stderr)
+    recent = re.search(r"(\d) of the last 5 minutes are missing too", run.stderr)
+    assert stored and recent, run.stderr
+    assert int(stored[1]) + int(recent[1]) - int(counted[1]) in (0, 1), "a minute more when the present one ends meanwhile"
+
+
+def test_without_a_picture_nothing_is_missing(project: Project) -> None:
+    """Before there is a picture neither counts any minute, and both say how to store some all the same."""
+    shown, caught = project.run("pipeline", "status").stdout, project.run("pipeline", "catch-up").stderr
+    assert "0 stored, 0 missing, " in shown
+    assert "done: 0 of 0 missing stored" in caught
+    for said in (shown, caught):
+        assert "before a first picture no minute counts as missing: catch-up --start " in said
