@@ -101,6 +101,16 @@ def choose(options: argparse.Namespace) -> int:
     return WELL
 
 
+def check(options: argparse.Namespace) -> int:
+    """Try out the whole configuration, and say in a line each what is well and what to do about the rest."""
+    log.logger.setLevel("ERROR")  # what is warned of otherwise has its line here
+    is_well = True
+    for good, line in upkeep.check(options.offline):
+        print(f"{'ok  ' if good else 'BAD '} {line}", flush=True)
+        is_well = is_well and good
+    return WELL if is_well else NOT_WELL
+
+
 def serve(options: argparse.Namespace) -> int:
     """Serve sample pictures in the place of Unsplash until Ctrl-C."""
     try:
@@ -208,6 +218,9 @@ def parser() -> Parser:
         )
         verb.add_argument("--undo", action="store_true", help="take it back")
         verb.set_defaults(choice=choice)
+
+    verb = add("check", check, "try out the configuration: begin here when something fails", "all is well; 1 not all")
+    verb.add_argument("--offline", action="store_true", help="do not ask Unsplash, which costs one request of the quota")
 
     verb = add("sandbox", serve, "serve sample pictures in the place of Unsplash", "stopped")
     verb.add_argument("--port", type=whole(0, 65535), default=8000, help="port on 127.0.0.1 (default: 8000; 0: any free one)")

@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -35,6 +36,15 @@ def quota_of(headers: Mapping[str, str]) -> Quota | None:
     limit, remaining = headers.get("X-Ratelimit-Limit", ""), headers.get("X-Ratelimit-Remaining", "")
     is_told = limit.isdecimal() and remaining.isdecimal() and headers.get("Age", "0") == "0"
     return Quota(int(limit[:9]), int(remaining[:9])) if is_told else None
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """Return when an answer was given by the clock of its host; None if it does not say, or comes from a cache."""
+    try:
+        date = parsedate_to_datetime(headers.get("Date", ""))
+    except (ValueError, TypeError):
+        return None
+    return date.replace(tzinfo=timezone.utc) if headers.get("Age", "0") == "0" else None
 
 
 def unpacked(body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from datetime import datetime
 from queue import SimpleQueue
 from urllib.parse import urlencode, urljoin
 
@@ -35,8 +36,9 @@ _API_URL = re.compile(r"(?ai)(https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?)(/[!
 class Unsplash:
     """Ask the API with one key, and fetch the pictures that it names; with DEMO_KEY, the built-in sandbox. Thread-safe.
 
-    `quota` is what the last uncached answer said, None before the first. An answer may take `answer_seconds`, from the lookup
-    of its host's name to its last byte. The key is sent to the API alone, and no error shows it.
+    `quota` and `date`, the time by its clock, are what the API's last uncached answer said, None before the first. An answer
+    may take `answer_seconds`, from the lookup of its host's name to its last byte. The key is sent to the API alone, and no
+    error shows it.
     """
 
     def __init__(self, key: str, url: str = API_URL, answer_seconds: float = 60) -> None:
@@ -46,6 +48,7 @@ class Unsplash:
 
             url, adapter = ORIGIN, Adapter()
         self.quota: Quota | None = None
+        self.date: datetime | None = None
         self._key = key
         self._url = url.rstrip("/")
         self._of_api = _addresses_of_api(url)
@@ -120,6 +123,7 @@ class Unsplash:
         headers = {"Authorization": f"Client-ID {self._key}", "Accept": "application/json", "Accept-Version": "v1"}
         with http.get(self._hosts, address, headers) as answer:
             self.quota = answers.quota_of(answer.headers) or self.quota
+            self.date = answers.date_of(answer.headers) or self.date
             try:
                 content = answers.unpacked(http.body(answer, answers.MAX_BYTES, deadline), answer.headers)
             except PipelineError:

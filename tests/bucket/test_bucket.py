@@ -297,6 +297,15 @@ def test_catch_up_status_verify_and_prune(cloud: Project, s3: Bucket) -> None:
     assert s3.read("pruned-before").decode().strip() in kept_from
 
 
+def test_check_tries_the_bucket(cloud: Project, s3: Bucket) -> None:
+    """`check` puts an object there, removes it, and says whether the store keeps conditions; or why it cannot."""
+    said = cloud.run("pipeline", "check", "--offline").stdout
+    assert re.search(r"(?m)^ok   ROOT       s3://bucket-\d+/some/where can be written; its store keeps conditions$", said)
+    assert s3.files() == {"conditions"}
+    said = cloud.run("pipeline", "check", "--offline", "--storage-root", "s3://no-such-bucket/x").stdout
+    assert re.search(r"(?m)^BAD  ROOT       s3://no-such-bucket/x/\S+ there is no such bucket$", said)
+
+
 def test_show_says_that_it_cannot(cloud: Project) -> None:
     """A viewer opens files of a disk: one line says where the picture is."""
     run = cloud.run("pipeline", "show")
