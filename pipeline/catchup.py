@@ -10,12 +10,11 @@ from datetime import datetime
 from typing import Any
 
 import luigi
-import requests
 from luigi.rpc import RemoteScheduler, RPCError
 from luigi.scheduler import DONE, RUNNING, Scheduler  # type: ignore[attr-defined]
 from luigi.worker import Worker
 
-from pipeline import log, page, processes, settings, unsplash
+from pipeline import log, luigid, page, processes, settings, unsplash
 from pipeline.archive import Archive
 from pipeline.errors import LuigidAway, QuotaExceeded
 from pipeline.minutes import MINUTE
@@ -43,10 +42,8 @@ class Host:
     def create_remote_scheduler(self, url: str) -> Any:
         """Return the way to luigid; LuigidAway at once if it does not answer, as Luigi itself goes on asking for a minute."""
         self.url = url
-        try:
-            requests.head(url, timeout=PROBE_SECONDS)
-        except requests.RequestException:
-            raise LuigidAway(f"luigid does not answer at {url}: start it, or leave out --shared") from None
+        if not luigid.answers(url, PROBE_SECONDS):
+            raise LuigidAway(f"luigid does not answer at {url}: start it, or leave out --shared")
         self.scheduler = RemoteScheduler(url)
         return self.scheduler
 

@@ -10,7 +10,7 @@ from typing import Any
 import luigi
 from luigi.worker import TaskProcess
 
-from pipeline import log, minutes, page, processes, settings
+from pipeline import log, luigid, minutes, page, processes, settings
 from pipeline.errors import EndsRun, PipelineError
 
 
@@ -33,8 +33,9 @@ class LoggedTask(luigi.Task):
 
 @contextlib.contextmanager
 def logging_errors(task: object) -> Iterator[None]:
-    """Log an error, and leave it to Luigi, which does not say it in one line."""
+    """Log an error, and leave it to Luigi, which does not say it in one line. Luigi asks before it asks luigid."""
     log.set_up()
+    luigid.go_past_proxies(luigid.url())
     try:
         yield
     except PipelineError as error:

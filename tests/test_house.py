@@ -12,14 +12,14 @@ MOST_LINES = 300
 # From below upward: a module or folder imports from those below it, and not from its neighbours.
 LAYERS = (
     ("errors", "version"),
-    ("log", "sandbox", "configuration"),
+    ("log", "luigid", "sandbox", "configuration"),
     ("minutes", "jpeg", "unsplash", "processes"),
     ("archive",),
     ("settings", "page"),
     ("steps", "outcomes"),
     ("tasks", "progress"),
     ("slices", "upkeep"),
-    ("catchup",),
+    ("catchup", "store_minute"),
     ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -6,13 +6,14 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pipeline import minutes
+from tests import servers
 from tests.conftest import KEY, REPOSITORY, Project, WatchedSandbox, status, wait_until
 from tests.support.luigid import free_port, running_luigid
 
@@ -55,10 +56,16 @@ def port(project: Project) -> int:
     return int(re.findall(r"(?m)^scheduler_port = (\d+)$", (project.folder / "luigi.cfg").read_text())[0])
 
 
-def store_minute(project: Project) -> "subprocess.CompletedProcess[str]":
+def store_minute(project: Project, script: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the script as cron does."""
-    script = project.folder / "deploy" / "store-minute"
-    return subprocess.run([script], cwd="/", env=BARE_ENVIRONMENT, capture_output=True, text=True, timeout=WAIT_SECONDS)
+    return subprocess.run(
+        [script or project.folder / "deploy" / "store-minute"],
+        cwd="/",
+        env={**BARE_ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+    )
 
 
 def pictures(project: Project) -> list[str]:
@@ -84,7 +91,7 @@ def test_the_minute_is_stored_without_luigid(installed: Project) -> None:
     (minute,) = pictures(installed)
     assert re.findall(r"(?m)^.*luigid.*$", run.stderr) == [run.stderr.splitlines()[0]]
     assert run.stderr.splitlines()[0].endswith(
-        f"Z luigid does not answer at 127.0.0.1:{port(installed)}: minute {minute} runs without it"
+        f"Z luigid does not answer at http://127.0.0.1:{port(installed)}/: minute {minute} runs without it"
     )
 
 
@@ -95,6 +102,100 @@ def test_the_minute_is_stored_with_a_luigid_that_hangs(installed: Project) -> No
     assert run.returncode == 0, run.stderr
     assert "luigid does not answer" in run.stderr
     assert len(pictures(installed)) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        servers.answers(500),
+        servers.answers(204),
+        servers.answers(200, b"<html>the company's proxy</html>"),
+        servers.redirects("http://127.0.0.1:1/login"),
+        servers.sends(b"\xff\0 garbage\r\n\r\n"),
+        servers.hangs_inside_head,
+        servers.hangs_inside_body,
+        servers.resets,
+    ],
+    ids=["500", "204", "a page", "a redirect", "garbage", "hangs inside its head", "hangs inside its body", "resets"],
+)
+def test_the_minute_is_stored_with_something_else_in_the_place_of_luigid(
+    fault: servers.Fault, installed: Project, faulty: servers.Server
+) -> None:
+    """What does not answer as luigid does is as good as none, though it answers."""
+    installed.configure(scheduler_port=str(faulty.server_port))
+    faulty.breaks("picture", fault)  # what is neither photos nor an event
+    run = store_minute(installed)
+    assert run.returncode == 0, run.stderr
+    assert "luigid does not answer" in run.stderr
+    assert len(pictures(installed)) == 1
+    assert len(faulty.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("scheduler_host = ", "scheduler_host:").replace("scheduler_port = ", "scheduler_port: "),
+        lambda text: re.sub(r"(?m)^(?=\w)", "    ", text),
+        lambda text: text.replace("scheduler_host = 127.0.0.1", "scheduler_host = ${LOGNAME}"),
+    ],
+    ids=["line ends of Windows", "colons", "indented", "a variable"],
+)
+def test_luigi_cfg_is_read_as_luigi_reads_it(change: Callable[[str], str], installed: Project) -> None:
+    """However the settings are written, the script asks the luigid that luigi asks."""
+    path = installed.folder / "luigi.cfg"
+    path.write_text(change(path.read_text()), newline="")
+    number = int(re.findall(r"scheduler_port\s*[=:]\s*(\d+)", path.read_text())[0])
+    with running_luigid(installed.folder, {**installed.environment, "LOGNAME": "localhost"}, number) as luigid:
+        run = store_minute(installed, LOGNAME="localhost")
+        assert run.returncode == 0, run.stderr
+        assert set(luigid.tasks("DONE")) == {"FetchMetadata", "ExtractUrl", "StoreImage"}
+
+
+def test_luigi_cfg_elsewhere(installed: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What LUIGI_CONFIG_PATH names counts for the script too."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "other.cfg"
+    elsewhere.write_text(f"[core]\nscheduler_port = {free_port()}\n")
+    number = int(elsewhere.read_text().split()[-1])
+    with running_luigid(installed.folder, installed.environment, number) as luigid:
+        run = store_minute(installed, LUIGI_CONFIG_PATH=str(elsewhere))
+        assert run.returncode == 0, run.stderr
+        assert set(luigid.tasks("DONE")) == {"FetchMetadata", "ExtractUrl", "StoreImage"}
+
+
+def test_a_link_to_the_script(installed: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A link to the script stores the minute of the project that the script is in, through links to links."""
+    folder = tmp_path_factory.mktemp("a folder with blanks")
+    (folder / "first").symlink_to(installed.folder / "deploy" / "store-minute")
+    (folder / "second").symlink_to("first")
+    run = store_minute(installed, folder / "second")
+    assert run.returncode == 0, run.stderr
+    assert len(pictures(installed)) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_luigid_is_not_asked_through_a_proxy(host: str, installed: Project, proxy: servers.Proxy) -> None:
+    """A proxy of the environment is for the API and its pictures: luigid, wherever it is, is asked itself."""
+    installed.configure(scheduler_host=host)
+    with running_luigid(installed.folder, installed.environment, port(installed)) as luigid:
+        run = store_minute(installed, http_proxy=proxy.url, https_proxy=proxy.url)
+        assert run.returncode == 0, run.stderr
+        assert set(luigid.tasks("DONE")) == {"FetchMetadata", "ExtractUrl", "StoreImage"}
+    assert proxy.asked == []
+    assert len(pictures(installed)) == 1
+
+
+def test_the_line_ends_of_the_script(tmp_path: Path) -> None:
+    """A clone made with Windows's line ends has the scripts, and the page's files, as they are."""
+    clone = ("git", "-c", "core.autocrlf=true", "clone", "-q", str(REPOSITORY), str(tmp_path / "clone"))
+    if not (REPOSITORY / ".git").exists() or subprocess.run(clone, capture_output=True).returncode:
+        pytest.skip("no repository to clone")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=tmp_path / "clone", capture_output=True, text=True, check=True)
+    assert [
+        name
+        for name in listed.stdout.split("\0")
+        if name and not name.endswith(".png") and b"\r\n" in (tmp_path / "clone" / name).read_bytes()
+    ] == []
 
 
 def test_a_failed_run_is_not_run_again(installed: Project, api: WatchedSandbox) -> None:
@@ -161,7 +262,7 @@ def test_cron_stores_every_minute_with_and_without_luigid(installed: Project) ->
     log = (folder / "log" / "minute.log").read_text()
     stored = pictures(installed)
     assert re.findall(r"(?m)^\S+Z StoreImage (\S+) done in [0-9.]+ s$", log) == stored
-    without = rf"(?m)^\S+Z luigid does not answer at 127\.0\.0\.1:{port(installed)}: minute (\S+) runs without it$"
+    without = rf"(?m)^\S+Z luigid does not answer at http://127\.0\.0\.1:{port(installed)}/: minute (\S+) runs without it$"
     assert re.findall(without, log) == stored[2:]
     task = r"(FetchMetadata|ExtractUrl|StoreImage) \S+ (started|done in [0-9.]+ s)"
     assert [line for line in log.splitlines() if not re.fullmatch(rf"\S+Z ({task}|luigid does not answer .*)", line)] == []
