@@ -70,6 +70,7 @@ def store_missing(missing: Sequence[datetime], archive: Archive, workers: int, s
     host, left, with_others = Host(), list(missing), set[str]()
     if missing:
         unsplash.api_key()  # without one each slice would say so
+        archive.try_filing(missing[-1], 1)
     while left and not progress.ended_by:
         work = slices(left, progress)
         for start in range(0, len(work), SLICES_AT_ONCE):

@@ -23,15 +23,37 @@ class Stored(NamedTuple):
     has_thumbnail: bool
 
 
+class Answer(NamedTuple):
+    """What the API answered: a topic's photos, and those of them that were given to minutes."""
+
+    topic: str
+    photos: list[Photo]
+    chosen: dict[datetime, Photo]
+
+
 def fetch_metadata(minute: datetime, archive: Archive, settings: Settings, wanting: Sequence[datetime] | None = None) -> None:
     """Ask once for photos of the minute's topic; file one under it, and one under each of the topic's next that has none.
 
-    Other minutes that want a photo of the topic may be given in the place of these.
+    Other minutes that want a photo of the topic may be given in the place of these. Nothing is asked for that could not be
+    filed, and what could not in spite of it is filed by the next try.
     """
     if wanting is None:
         archive.warn_of_conditions()
-    topic, photos = _photos_for(minute, archive, settings)
-    offered = {photo["id"]: photo for photo in photos}
+    if minute not in archive.unfiled:
+        archive.try_filing(minute, settings.photos_per_request)
+        archive.unfiled[minute] = Answer(*_photos_for(minute, archive, settings), {})
+    answer: Answer = archive.unfiled[minute]
+    if not answer.chosen:
+        answer.chosen.update(_choose(answer, minute, archive, settings, wanting))
+    archive.file_photos(answer.chosen, settings.topics)
+    del archive.unfiled[minute]
+
+
+def _choose(
+    answer: Answer, minute: datetime, archive: Archive, settings: Settings, wanting: Sequence[datetime] | None
+) -> dict[datetime, Photo]:
+    """Give each minute that wants one a photo of the answer, with what this project knows of it."""
+    offered = {photo["id"]: photo for photo in answer.photos}
     if wanting is None:
         candidates = minutes.minutes_of_same_topic(minute, settings.topics)
         wanting = list(islice(archive.open_minutes(candidates, settings.topics), settings.photos_per_request))
@@ -40,9 +62,9 @@ def fetch_metadata(minute: datetime, archive: Archive, settings: Settings, wanti
     chosen: dict[datetime, Photo] = {}
     for each, photo_id in archive.give(list(offered), wanting, settings.no_repeat_days).items():
         credit = unsplash.credit(offered[photo_id], settings.app_name)
-        known = {"topic": topic, "fetched_at": minutes.now_in_words(), "minute": minutes.name(each), "credit": credit}
+        known = {"topic": answer.topic, "fetched_at": minutes.now_in_words(), "minute": minutes.name(each), "credit": credit}
         chosen[each] = {**offered[photo_id], "pipeline": known}
-    archive.file_photos(chosen, settings.topics)
+    return chosen
 
 
 def extract_url(minute: datetime, archive: Archive, settings: Settings) -> str:
@@ -121,7 +143,7 @@ def _photos_for(minute: datetime, archive: Archive, settings: Settings) -> tuple
         except NoPhotos:
             log.logger.warning("nothing at Unsplash matches the topic %r: the next one takes its place", topic)
         finally:
-            archive.put_quota(client.quota)
+            note_quota(archive, settings)
     raise NoPhotos(f"nothing at Unsplash matches any topic of [unsplash] topics: {', '.join(settings.topics)}")
 
 

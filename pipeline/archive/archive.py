@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from luigi.target import FileSystemTarget
 
@@ -22,6 +22,8 @@ from pipeline.archive.names import file_name
 from pipeline.errors import NameTaken, PhotoReplaced, RootUnusable
 from pipeline.minutes import now_in_words
 from pipeline.unsplash import Photo, Quota
+
+PHOTO_BYTES = 2**13  # what a photo's metadata takes of a disk, and more
 
 
 class Failure(NamedTuple):
@@ -45,6 +47,7 @@ class Archive(Days):
     def __init__(self, root: str | Path, must_exist: str = "") -> None:
         super().__init__(_files(str(root), must_exist))
         self._quota: Quota | None = None
+        self.unfiled: dict[datetime, Any] = {}  # what was asked for, and could not be filed yet, by the minute that asked
 
     def metadata_target(self, minute: datetime, topics: Sequence[str]) -> FileSystemTarget:
         """Return the minute's photo as Luigi's target, which wants it to be of one of the topics while it is not stored."""
@@ -96,6 +99,10 @@ class Archive(Days):
                 sizes = self.files.sizes(f"{day}", after=name) if sizes is None else sizes
                 if not sizes.get(f"{name}.jpg") and not (sizes.get(f"{name}.json") and self.has_photo(minute, topics)):
                     yield minute
+
+    def try_filing(self, minute: datetime, photos: int) -> None:
+        """Raise what would keep so many photos from being filed, the first under this minute."""
+        self.files.try_writing(file_name(minute, ".json"), photos * PHOTO_BYTES)
 
     def give(self, photo_ids: Sequence[str], minutes: Sequence[datetime], no_repeat_days: int) -> dict[datetime, str]:
         """Choose a photo for each of the minutes, of those that no minute within so many days was given; note it."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from luigi.contrib.s3 import S3Client, S3Target
 
 from pipeline.archive.disk import Change, Condition
-from pipeline.archive.names import LAST
+from pipeline.archive.names import LAST, temporary_name
 from pipeline.archive.s3 import Object, Objects
 from pipeline.errors import StorageFailed
 
@@ -50,6 +50,7 @@ class Bucket:
 
     def __init__(self, root: str) -> None:
         self._objects = Objects(root)
+        self._may_write = False
         self._remembered: dict[str, tuple[float, Object | None]] = {}
         self._listed: dict[str, tuple[float, str, frozenset[str]]] = {}
 
@@ -146,6 +147,12 @@ class Bucket:
 
     def remove_folder(self, folder: str) -> None:
         """There are no folders."""
+
+    def try_writing(self, name: str, length: int) -> None:
+        if not self._may_write:  # a bucket does not fill up: once a process, and those that it begins, is enough
+            trial = os.path.join(os.path.dirname(name), temporary_name(os.path.basename(name)))
+            self._may_write = self._put(trial, b"", {})
+            self.delete([trial])
 
     def conditions(self) -> str:
         known = (self.get(PROBE) or b"").decode("ascii", "replace").strip()

@@ -173,6 +173,11 @@ class Disk:
         with contextlib.suppress(OSError):
             os.rmdir(self.path(folder))
 
+    def try_writing(self, name: str, length: int) -> None:
+        """Write so many bytes beside the file, for good, and remove them; raise what a file there would meet."""
+        with self._temporary_file(name, os.urandom(length)):
+            pass
+
     def conditions(self) -> str:
         """Return what is wrong with the conditions of the store, on which several machines rely; nothing if all is well."""
         return ""

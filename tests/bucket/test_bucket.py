@@ -114,6 +114,18 @@ def test_a_second_run_asks_for_nothing(cloud: Project, s3: Bucket, api: WatchedS
     assert [each.partition("?")[0] for each in proxy.asked] == [f"GET {s3.name}"]
 
 
+def test_a_bucket_that_may_not_be_written(cloud: Project, s3: Bucket, api: WatchedSandbox, proxy: Proxy) -> None:
+    """Without permission to put, the run ends at the first try, says so, and asks the API for nothing."""
+    cloud.store("2026-11-22T1205")
+    proxy.fault = answers(403, "AccessDenied", "PUT")
+    api.asked.clear()
+    run = cloud.store(NAME)
+    assert run.returncode == 30
+    assert "access is denied" in run.stderr
+    assert run.stderr.count("started") == 1
+    assert api.asked == []
+
+
 def test_the_requests_of_a_minute(cloud: Project, s3: Bucket, proxy: Proxy) -> None:
     """A minute whose photo is there makes 14 requests of the store at most, however many minutes its hour has."""
     cloud.configure(topics="art")

@@ -41,18 +41,20 @@ def assert_stored(project: Project, *runs: "subprocess.CompletedProcess[str]") -
 
 
 @contextlib.contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """Fill the file system of the folder to its last block."""
+def full(folder: Path, free: int = 0) -> Iterator[None]:
+    """Fill the file system of the folder to its last bytes."""
     filling = folder / "filling"
-    with filling.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"x" * 4096):
-            pass
+    with filling.open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            while file.write(b"x" * 4096):
+                pass
+        file.truncate(file.tell() - free)
     yield
     filling.unlink()
 
 
-def test_a_full_disk(minute: Project) -> None:
-    """A run on a full disk makes its tries and says so; the next one, with room again, stores the minute."""
+def test_a_full_disk(minute: Project, faulty: Server) -> None:
+    """A run on a full disk makes its tries, says so and asks for nothing; the next one, with room, stores the minute."""
     with processes.mounted(minute.root, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
         with full(minute.root):
             run = minute.store(MINUTE)
@@ -60,7 +62,53 @@ def test_a_full_disk(minute: Project) -> None:
             assert run.stderr.count(f"FetchMetadata {MINUTE} started") == 3
             assert "No space left on device" in run.stderr
             assert minute.files() == {"filling"}
+            assert faulty.requests == []
         assert_stored(minute, run, minute.store(MINUTE))
+
+
+def test_a_catch_up_on_a_full_disk(minute: Project, faulty: Server) -> None:
+    """It ends with one line, and asks for nothing."""
+    with processes.mounted(minute.root, "-t", "tmpfs", "-o", "size=1m", "tmpfs"), full(minute.root):
+        run = minute.run("pipeline", "catch-up", "--start", "2026-11-23T1200", "--stop", "2026-11-23T1300")
+    assert run.returncode == 30
+    assert re.fullmatch(r"\S.*No space left on device\n", run.stderr)
+    assert faulty.requests == []
+
+
+@pytest.mark.parametrize("free", [8192, 12288], ids=["the note of what was given", "the metadata"])
+def test_an_answer_that_cannot_be_filed(free: int, minute: Project, faulty: Server) -> None:
+    """Where there was room when the API was asked, and is none for all of its answer, no further try asks again."""
+    faulty.breaks("photos", servers.changes_photo(lambda photo: photo.update(slug="x" * 20_000)))
+    with processes.mounted(minute.root, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        (minute.root / DAY).mkdir()
+        if free == 8192:
+            (minute.root / DAY / "given").write_text("1159 AAAAAAAAAAA\n" * 500)  # grows by a page more than there is
+        with full(minute.root, free):
+            run = minute.store(MINUTE)
+            assert run.returncode == 30
+            assert run.stderr.count(f"FetchMetadata {MINUTE} started") == 3
+            assert "No space left on device" in run.stderr
+            assert faulty.count("photos") == 1
+            assert not (minute.root / DAY / "1205.json").exists()
+        again = minute.store(MINUTE)
+        assert again.returncode == 0, again.stderr
+        processes.assert_whole(minute)
+
+
+def test_an_answer_is_filed_by_a_later_try(minute: Project, faulty: Server) -> None:
+    """When there is room again a later try files what the first one was answered, each photo noted once."""
+    minute.configure(retry_delay="1", retry_count="11")
+    faulty.breaks("photos", servers.changes_photo(lambda photo: photo.update(slug="x" * 20_000)))
+    with processes.mounted(minute.root, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        (minute.root / DAY).mkdir()
+        with full(minute.root, 12288):
+            process = processes.start(minute)
+            assert process.stderr and any(f"FetchMetadata {MINUTE} failed" in line for line in process.stderr)
+        run = processes.ended(process)
+        assert run.returncode == 0, run.stderr
+        assert faulty.count("photos") == 1
+        assert len((minute.root / DAY / "given").read_text().splitlines()) == 1
+        assert "repeats" not in run.stderr
 
 
 def noise(width: int) -> bytes:
@@ -146,10 +194,15 @@ def test_any_call_that_fails(minute: Project) -> None:
     troubled(minute, step=1)
 
 
-def test_a_file_size_limit(minute: Project) -> None:
-    """Where no file may grow to the size of a picture, the run says so; without the limit the next one stores it."""
+def test_a_file_size_limit(minute: Project, faulty: Server) -> None:
+    """Where no file may grow to the size of a picture, or of metadata, the run says so; without the limit all goes well."""
     run = processes.ended(processes.start(minute, servers.program("prlimit"), "--fsize=5000"))
     assert run.returncode == 30
+    assert "File too large" in run.stderr
+    assert faulty.requests == []
+    run = processes.ended(processes.start(minute, servers.program("prlimit"), "--fsize=10000"))
+    assert run.returncode == 30
+    assert faulty.count("photos") == 1
     assert "File too large" in processes.failure(minute)
     assert minute.files() == FILED | FAILED | {f"{DAY}/1205.txt"}
     assert_stored(minute, run, minute.store(MINUTE))
@@ -163,8 +216,8 @@ def without_privileges() -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("folder", [".", DAY])
-def test_a_folder_that_may_not_be_written(folder: str, minute: Project) -> None:
-    """Without permission the run ends at the first try and names the folder; with it the next run stores the minute."""
+def test_a_folder_that_may_not_be_written(folder: str, minute: Project, faulty: Server) -> None:
+    """Without permission the run ends at the first try, names the folder and asks for nothing; with it all goes well."""
     forbidden = minute.root / folder
     forbidden.mkdir(parents=True)
     forbidden.chmod(0o555)
@@ -173,17 +226,19 @@ def test_a_folder_that_may_not_be_written(folder: str, minute: Project) -> None:
     assert run.returncode == 30
     assert run.stderr.count("started") == 1
     assert re.search(r"data\S*: Permission denied", run.stderr)
+    assert faulty.requests == []
     assert minute.files() <= FAILED | {"quota"}
     assert_stored(minute, run, minute.store(MINUTE))
 
 
-def test_a_root_that_is_mounted_read_only(minute: Project) -> None:
-    """On a read-only file system the run ends at the first try and says so."""
+def test_a_root_that_is_mounted_read_only(minute: Project, faulty: Server) -> None:
+    """On a read-only file system the run ends at the first try, says so and asks for nothing."""
     with processes.mounted(minute.root, "-t", "tmpfs", "-o", "ro", "tmpfs"):
         run = minute.store(MINUTE)
         assert run.returncode == 30
         assert run.stderr.count("started") == 1
         assert "Read-only file system" in run.stderr
+        assert faulty.requests == []
         assert "Traceback" not in run.stderr
         assert minute.files() == set()
 

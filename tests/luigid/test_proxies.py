@@ -9,6 +9,7 @@ from tests.processes import MINUTE
 from tests.servers import Proxy
 from tests.support.luigid import free_port, running_luigid
 
+STOP = "2026-11-23T1206"
 HOST = "luigi.company.test"
 URL = f"http://{HOST}:8082/"
 
@@ -28,32 +29,20 @@ def proxied(project: Project, api: WatchedSandbox, proxy: Proxy) -> Project:
 @pytest.mark.parametrize(
     "command",
     [
-        ("luigi", "--module", "pipeline", "StoreImage", "--timestamp", MINUTE),
-        (
-            "luigi",
-            "--module",
-            "pipeline",
-            "RangeByMinutes",
-            "--of",
-            "StoreImage",
-            "--start",
-            MINUTE,
-            "--stop",
-            "2026-11-23T1206",
-        )
-        + ("--minutes-back", "1000000"),
-        ("pipeline", "catch-up", "--shared", "--start", MINUTE, "--stop", "2026-11-23T1206"),
+        f"luigi --module pipeline StoreImage --timestamp {MINUTE}",
+        f"luigi --module pipeline RangeByMinutes --of StoreImage --start {MINUTE} --stop {STOP} --minutes-back 1000000",
+        f"pipeline catch-up --shared --start {MINUTE} --stop {STOP}",
     ],
     ids=["luigi", "RangeByMinutes", "catch-up --shared"],
 )
 def test_luigid_is_not_asked_through_a_proxy(
-    command: tuple[str, ...], host: str, proxied: Project, api: WatchedSandbox, proxy: Proxy
+    command: str, host: str, proxied: Project, api: WatchedSandbox, proxy: Proxy
 ) -> None:
     """With a proxy and no exception from it, luigid gives out the work, and the API and the pictures come through the proxy."""
     port = free_port()
     proxied.configure(scheduler_host=host, scheduler_port=str(port))
     with running_luigid(proxied.folder, proxied.environment, port) as running:
-        run = proxied.run(*command, PYTHONWARNINGS="ignore")  # Luigi warns of its own RangeByMinutes
+        run = proxied.run(*command.split(), PYTHONWARNINGS="ignore")  # Luigi warns of its own RangeByMinutes
         assert run.returncode == 0, run.stderr
         assert running.tasks("DONE")
     assert (proxied.root / "2026-11-23" / "1205.jpg").exists()
