@@ -61,11 +61,11 @@ def catch_up(options: argparse.Namespace) -> int:
         raise BadTimestamp(f"--start {minutes.name(start)} is too far back: a catch-up takes {MOST_DAYS:,} days at most")
     stop = options.stop or now - LEFT_ALONE
     is_done, said = catchup.catch_up(start, stop, options.limit, options.workers, options.shared)
-    print(said, file=sys.stderr)
+    log.say(said)
     if not options.start and (note := upkeep.before_first(first, now - options.since)):
-        print(note, file=sys.stderr)
+        log.say(note)
     if not options.stop and (recent := len(settings.archive().missing(max(start, stop), now))):
-        print(f"{recent} of the last 5 minutes are missing too, and left to their own runs", file=sys.stderr)
+        log.say(f"{recent} of the last 5 minutes are missing too, and left to their own runs")
     return WELL if is_done else FAILED
 
 
@@ -80,18 +80,20 @@ def verify(options: argparse.Namespace) -> int:
     """Check every file that is stored, and remove those that are damaged, for catch-up to store again."""
     processes.check_semaphores()
     checked, removed = upkeep.verify(settings.archive(), options.start, options.stop)
-    print(f"{checked:,} minutes checked, {removed:,} with files removed" + ": catch-up stores them" * bool(removed))
+    log.say(
+        f"{checked:,} minutes checked, {removed:,} with files removed" + ": catch-up stores them" * bool(removed), sys.stdout
+    )
     return NOT_WELL if removed else WELL
 
 
 def prune(options: argparse.Namespace) -> int:
     """Remove pictures older than `[storage] keep_days`, with their thumbnails, and leftovers; say what that frees."""
     if settings.storage_settings().keep_days is None:
-        print("[storage] keep_days is not set: every picture is kept")
+        log.say("[storage] keep_days is not set: every picture is kept", sys.stdout)
     removed = upkeep.prune(settings.archive(), options.everything, options.dry_run)
     counts, megabytes = Counter(kind for kind, _, _ in removed), sum(size for _, _, size in removed) / 1e6
     said = ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items())) or "nothing to remove"
-    print(f"{'would free' if options.dry_run else 'freed'} {megabytes:,.1f} MB: {said}")
+    log.say(f"{'would free' if options.dry_run else 'freed'} {megabytes:,.1f} MB: {said}", sys.stdout)
     return WELL
 
 
@@ -243,13 +245,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # `| head` has read enough
             code = FAILED
-            print(f"{reads.prog}: {error}", file=sys.stderr)
+            log.say(f"{reads.prog}: {error}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written has nowhere to go
     except PipelineError as error:
-        print(f"{reads.prog}: {error}", file=sys.stderr)
+        log.say(f"{reads.prog}: {error}")
         return UNUSABLE if isinstance(error, BadSettings | BadTimestamp | LuigidAway) else FAILED
     except KeyboardInterrupt as interrupt:
-        print(str(interrupt) or "stopped", file=sys.stderr)
+        log.say(str(interrupt) or "stopped")
         return STOPPED
     except Exception:
         log.logger.exception("%s: an error that nobody foresaw", reads.prog)

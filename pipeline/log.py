@@ -1,10 +1,12 @@
-"""What a run writes to stderr: a line when a task starts and one when it ends, each with the time in UTC."""
+"""What a run writes to stderr: a line when a task starts and one when it ends. Every line of a log has its time, in UTC."""
 
 import contextlib
 import functools
 import logging
+import sys
 import time
 from collections.abc import Iterator
+from typing import TextIO
 
 import luigi
 from luigi.rpc import RPCError
@@ -15,16 +17,35 @@ from pipeline.errors import PipelineError
 logger = logging.getLogger("pipeline")
 
 
+class TimedLines(logging.Formatter):
+    """Begin every line with the time, those of a traceback too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as lines."""
+        return timed(super().format(record), record.created)
+
+
+def timed(text: str, at: float | None = None) -> str:
+    """Return the text with the time before each of its lines."""
+    time_in_words = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+    return "\n".join(f"{time_in_words} {line}" for line in text.splitlines())
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print what a verb has to say, by default to stderr; with the time where that is no terminal, but a log."""
+    file = file or sys.stderr
+    print(text if file.isatty() else timed(text), file=file, flush=True)
+
+
 @functools.cache
 def set_up() -> None:
-    """Write this project's lines to stderr, and of Luigi's those that this project does not say better."""
+    """Write what is logged to stderr, and of Luigi's lines those that this project does not say better."""
     handler = logging.StreamHandler()
-    formatter = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logger.addHandler(handler)
+    handler.setFormatter(TimedLines())
+    logging.basicConfig(handlers=[handler])
+    logging.captureWarnings(True)
     logger.setLevel(logging.INFO)
-    logging.getLogger("luigi-interface").addFilter(_is_news)
+    logging.getLogger("luigi-interface").addFilter(_take_over)
 
 
 @contextlib.contextmanager
@@ -34,6 +55,13 @@ def log_errors(what: str) -> Iterator[None]:
         yield
     except (PipelineError, RPCError) as error:
         logger.warning("%s: %s", what, error)
+
+
+def _take_over(record: logging.LogRecord) -> bool:
+    """Write a record of Luigi's as this project's are, if it is news, and keep Luigi from doing so: its lines have no time."""
+    if _is_news(record):
+        logging.getLogger().handle(record)
+    return False
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -18,6 +18,8 @@ class LoggedTask(luigi.Task):
     """A task of a minute whose outcomes are logged and kept."""
 
     timestamp: Any
+    failures = 0
+    last_word = ""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         settings.check()  # unusable ones end the run before any task is run
@@ -46,8 +48,9 @@ def logging_errors(task: object) -> Iterator[None]:
         raise
 
 
-def show_status(task: luigi.Task, html: str) -> None:
-    """Show the HTML as the task's status in luigid's page, if the task runs in a Luigi worker."""
+def show(task: LoggedTask, html: str, last_word: str) -> None:
+    """Show the HTML as the task's status in luigid's page, if the task runs in a Luigi worker; log the last word in the end."""
+    task.last_word = last_word
     if task.set_status_message:
         with log.log_errors("status in luigid"):
             task.set_status_message(html)
@@ -57,9 +60,12 @@ def end_run() -> None:
     """Have the worker take no more work, by Luigi's own signal for it. Windows has none: there the tries go on."""
     stop = getattr(signal, "SIGUSR1", None)
     if stop and callable(signal.getsignal(stop)):
-        # With several workers a task runs in a child of the process that Luigi's worker lives in.
-        is_child = isinstance(multiprocessing.current_process(), TaskProcess)
-        os.kill(os.getppid() if is_child else os.getpid(), stop)
+        os.kill(os.getppid() if _is_child() else os.getpid(), stop)
+
+
+def _is_child() -> bool:
+    """Tell whether this process is a child of the one that Luigi's worker lives in, as with several workers."""
+    return isinstance(multiprocessing.current_process(), TaskProcess)
 
 
 @LoggedTask.event_handler(luigi.Event.DEPENDENCY_PRESENT)
@@ -84,18 +90,37 @@ def _started(task: LoggedTask) -> None:
 @LoggedTask.event_handler(luigi.Event.PROCESSING_TIME)
 def _done(task: LoggedTask, seconds: float) -> None:
     _say(task, f"done in {seconds:.1f} s")
+    if task.last_word:
+        log.logger.info(task.last_word)
 
 
 @LoggedTask.event_handler(luigi.Event.FAILURE)
 def _failed(task: LoggedTask, error: BaseException) -> None:
+    task.failures += 1
     if not isinstance(error, PipelineError) and not all(requirement.complete() for requirement in task.deps()):
-        _say(task, "waits for another photo")
+        _say(task, f"waits for another photo{_next_try(task)}")
         return
     reason = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-    _say(task, f"failed: {reason}", None if isinstance(error, PipelineError) else error)
+    tries = "" if isinstance(error, EndsRun) else _next_try(task)
+    _say(task, f"failed: {reason}{tries}", None if isinstance(error, PipelineError) else error)
     keep_failure(task.timestamp, f"{task.task_family}: {reason}")
     if isinstance(error, EndsRun):
         end_run()
+
+
+def _next_try(task: LoggedTask) -> str:
+    """Return which of the run's tries of the task this was, and when the next one is due, as luigi.cfg has it.
+
+    Nothing where several workers share a run: each try is in a process of its own, and none knows the others.
+    """
+    scheduler, worker = luigi.scheduler.scheduler(), luigi.worker.worker()
+    count, delay, idle = scheduler.retry_count, scheduler.retry_delay, worker.max_keep_alive_idle_duration.total_seconds()
+    if _is_child() or not worker.keep_alive or delay < 0 or 0 < idle <= delay:
+        return ""
+    if count * delay > scheduler.disable_window:  # failures are forgotten before they are too many
+        return f" (try {task.failures}, the next in {delay:g} s)"
+    due = f", the next in {delay:g} s" if task.failures < count else ""
+    return f" (try {task.failures} of {count}{due})"
 
 
 def keep_failure(minute: Any, reason: str) -> None:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from pipeline import minutes
 from pipeline.archive import Archive
 from pipeline.errors import EndsRun, QuotaExceeded
-from pipeline.log import log_errors
+from pipeline.log import log_errors, say
 
 SECONDS_BETWEEN_LINES = 5
 HEARD_SECONDS = 5
@@ -65,7 +65,7 @@ class Progress:
     def _listen(self) -> None:
         with bar(self._total, "pictures") as shown:
             said, pause = self._began, SECONDS_BETWEEN_LINES if shown.disable else SECONDS_BETWEEN_COUNTS
-            while report := self._reports.recv():
+            while report := self._next_report(shown):
                 minute, reason, end = report
                 if end and (self.ended_by is None or isinstance(self.ended_by, QuotaExceeded)):
                     self.ended_by = end
@@ -79,9 +79,15 @@ class Progress:
                 if time.monotonic() - said >= pause:
                     said = time.monotonic()
                     if shown.disable:
-                        print(self._line("going on", self.stored, len(self._failures)), file=sys.stderr)
+                        say(self._line("going on", self.stored, len(self._failures)))
                     else:
                         shown.set_postfix_str(self._rest(len(self._failures)))
+
+    def _next_report(self, shown: "tqdm[Any]") -> Any:
+        """Wait for a report, with the bar's clock going on: the first picture of a catch-up may be long in coming."""
+        while not self._reports.poll(SECONDS_BETWEEN_COUNTS):
+            shown.refresh()
+        return self._reports.recv()
 
     def _line(self, state: str, stored: int, failed: int) -> str:
         rate = stored / max(time.monotonic() - self._began, 0.001)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipeline import jpeg, log, minutes, page, unsplash
 from pipeline.archive import Archive
-from pipeline.errors import NoPhotos, PhotoGone, PhotoReplaced
+from pipeline.errors import NoPhotos, PhotoGone, PhotoReplaced, RootUnusable
 from pipeline.jpeg import Picture
 from pipeline.log import log_errors
 from pipeline.settings import unsplash as Settings
@@ -79,19 +79,24 @@ def extract_url(minute: datetime, archive: Archive, settings: Settings) -> str:
     return address
 
 
-def store_image(minute: datetime, archive: Archive, settings: Settings) -> str:
-    """Store the minute's picture, show it, and report its download; return its credit and size as HTML."""
+def store_image(minute: datetime, archive: Archive, settings: Settings) -> tuple[str, str]:
+    """Store the minute's picture, show it, and report its download.
+
+    Return its credit and size as HTML and, of the first picture, what to say of where it is.
+    """
     address = archive.address(minute)
     if not address:
         raise PhotoReplaced
     stored = store_picture(
         minute, archive, lambda: _client(settings).picture(address, unsplash.MAX_PICTURE_BYTES[settings.size])
     )
+    first = ""
     with log_errors("page"):
-        page.publish(archive, minute, stored.photo, stored.content, stored.has_thumbnail)
+        if page.publish(archive, minute, stored.photo, stored.content, stored.has_thumbnail):
+            first = _where_to_look(archive, minute)
     report_download(stored.photo, archive, settings, settings.requests_reserved)
     note_quota(archive, settings)
-    return page.status_line(stored.photo, stored.picture)
+    return page.status_line(stored.photo, stored.picture), first
 
 
 def store_picture(minute: datetime, archive: Archive, fetch: Callable[[], bytes]) -> Stored:
@@ -126,6 +131,14 @@ def note_quota(archive: Archive, settings: Settings) -> None:
     """Keep what the last answer of the API said of the quota."""
     with log_errors("quota"):
         archive.put_quota(_client(settings).quota)
+
+
+def _where_to_look(archive: Archive, minute: datetime) -> str:
+    try:
+        path = archive.local_path(minute).absolute()
+    except RootUnusable as error:
+        return f"the first picture: {error}"
+    return f"the first picture is {path}; to look at it open {(path.parent.parent / 'index.html').as_uri()} in a browser"
 
 
 def _photos_for(minute: datetime, archive: Archive, settings: Settings) -> tuple[str, list[Photo]]:

@@ -13,7 +13,7 @@ from luigi.util import requires
 
 from pipeline import settings, steps
 from pipeline.minutes import MinuteParameter
-from pipeline.outcomes import LoggedTask, logging_errors, show_status
+from pipeline.outcomes import LoggedTask, logging_errors, show
 
 
 class FetchMetadata(LoggedTask):
@@ -57,4 +57,4 @@ class StoreImage(LoggedTask):
         return settings.archive().picture_target(self.timestamp)
 
     def run(self) -> None:
-        show_status(self, steps.store_image(self.timestamp, settings.archive(), settings.unsplash_settings()))
+        show(self, *steps.store_image(self.timestamp, settings.archive(), settings.unsplash_settings()))

@@ -126,6 +126,13 @@ def status(number: int, body: bytes = b"") -> sandbox.Answer:
     return sandbox.Answer(number, {"Content-Length": str(len(body))}, body)
 
 
+def untimed(text: str) -> str:
+    """Return the lines of a log without the time that each has."""
+    parts = [re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (.*\n)", line) for line in text.splitlines(keepends=True)]
+    assert all(parts), text
+    return "".join(part[1] for part in parts if part)
+
+
 def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Return when it holds; fail if it does not within so many seconds."""
     give_up = time.monotonic() + seconds

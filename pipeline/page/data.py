@@ -22,8 +22,10 @@ Entry = dict[str, Any]
 _SCRIPT = re.compile(r'pictureAMinute\("([^"]*)", (.*), "([^"]*)"\);\n', re.DOTALL)
 
 
-def publish(archive: Archive, minute: datetime, photo: Photo, content: bytes, has_thumbnail: bool) -> None:
+def publish(archive: Archive, minute: datetime, photo: Photo, content: bytes, has_thumbnail: bool) -> bool:
     """Show a minute's picture: latest.jpg and index.html if it is the newest, and the data of its hour.
+
+    Tell whether it is the only picture.
 
     The first of an hour also shows what the hour before lacks: a run was killed, or the clock was wrong.
     """
@@ -31,11 +33,11 @@ def publish(archive: Archive, minute: datetime, photo: Photo, content: bytes, ha
     begins_hour = add_pictures(archive, {minute: entry})
     if is_newest := archive.publish_latest(minute, content):
         archive.put_page_file("index.html", html.index(minute, entry, VERSION))
-    if begins_hour or not is_newest:
-        refresh(archive, [minute.date()])
+    is_only = (begins_hour or not is_newest) and refresh(archive, [minute.date()])
     if begins_hour:
         before = max(minute, datetime.min + HOUR) - HOUR
         complete_hours(archive, (each for each in archive.outcomes_of(before.date())[0] if each.hour == before.hour))
+    return is_only
 
 
 def add_pictures(archive: Archive, entries: Mapping[datetime, Entry]) -> bool:
@@ -55,8 +57,11 @@ def note_failure(archive: Archive, minute: datetime, reason: str) -> None:
         _merge(archive, minute.replace(minute=0), {minute: {"error": _text(reason), "at": now_in_words()}})
 
 
-def refresh(archive: Archive, days: Iterable[date]) -> None:
-    """Write what changes once an hour: the calendar's counts of the days, the newest hour, and the page's own files."""
+def refresh(archive: Archive, days: Iterable[date]) -> bool:
+    """Write what changes once an hour: the calendar's counts of the days, the newest hour, and the page's own files.
+
+    Tell whether there is one picture alone.
+    """
     for asset in ("page.css", "page.js"):
         if archive.page_file(asset) != (content := html.asset(asset)):
             archive.put_page_file(asset, content)
@@ -78,6 +83,7 @@ def refresh(archive: Archive, days: Iterable[date]) -> None:
         return _script("calendar", kept)
 
     archive.update_page_file("calendar.js", merge)
+    return newest is not None and newest == oldest
 
 
 def complete_hours(archive: Archive, stored: Iterable[datetime]) -> None:

@@ -4,11 +4,12 @@ A file that is not what it should be is removed, with all that was made from it:
 address the picture. What is gone is missing, and a catch-up makes it anew from what is left.
 """
 
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime
 
-from pipeline import jpeg, minutes, page, processes, progress, settings
+from pipeline import jpeg, log, minutes, page, processes, progress, settings
 from pipeline.archive import Archive
 from pipeline.errors import BadJpeg, ProcessKilled
 
@@ -27,11 +28,12 @@ def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, int]
         ProcessPoolExecutor(initializer=_begin, initargs=(settings.storage_settings().root,)) as pool,
     ):
         try:
-            for minute, reason in zip(found, pool.map(_verify, found, chunksize=60), strict=True):
+            for minute, reason in zip(found, pool.map(_verify, found, chunksize=10), strict=True):
                 bar.update()
                 if reason:
                     removed.append(minute)
-                    bar.write(f"{minutes.name(minute)} removed: {reason}")
+                    said = f"{minutes.name(minute)} removed: {reason}"
+                    bar.write(said if sys.stdout.isatty() else log.timed(said))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise KeyboardInterrupt(f"stopped, {len(removed):,} with files removed so far") from None

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -107,6 +108,7 @@ def test_a_failed_request_is_made_again_under_luigid(project: Project, server: s
     run = run_minute(project, luigid, MINUTE)
     assert run.returncode == 0, run.stderr
     assert_apart(failing.asked_at, 0.1)
+    assert re.findall(r"\((try .*)\)", run.stderr) == [f"try {number} of 11, the next in 0.1 s" for number in (1, 2, 3)]
 
 
 @pytest.mark.slow

@@ -1,9 +1,16 @@
 """Catching up: what is missing is found, cut into slices, and stored."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
+import struct
+import subprocess
+import sys
+import termios
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +22,8 @@ from pipeline.archive import Archive
 from pipeline.minutes import MINUTE
 from pipeline.progress import Progress
 from pipeline.slices import Slice
-from tests.conftest import Project, WatchedSandbox, status
+from tests import servers
+from tests.conftest import Project, WatchedSandbox, status, untimed
 
 TOPICS = ("history", "life", "wisdom", "art", "office", "nature")
 START = datetime(2026, 11, 20)
@@ -208,7 +216,7 @@ def test_what_has_the_name_of_an_address_fails_its_minute_alone(project: Project
     run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0003")
     assert run.returncode == 30, run.stderr
     reason = re.escape(f"{project.root.name}/2026-11-20/0001.txt: Is a directory")
-    assert re.findall(rf"(?m)^(\S+) failed: .*{reason}$", run.stderr) == ["2026-11-20T0001"]
+    assert re.findall(rf"(?m)^(\S+) failed: .*{reason}$", untimed(run.stderr)) == ["2026-11-20T0001"]
     assert "2 of 3 missing stored" in run.stderr
     assert pictures(project) == ["2026-11-20T0000", "2026-11-20T0002"]
 
@@ -316,3 +324,27 @@ def test_luigi_s_own_range_works(project: Project, api: WatchedSandbox) -> None:
     assert set(re.findall(r"StoreImage (\S+) done", run.stderr)) == {
         "2026-11-20T2358", "2026-11-21T0000", "2026-11-21T0002", "2026-11-21T0003",
     }  # fmt: skip
+
+
+def test_the_bar_moves(project: Project, faulty: servers.Server) -> None:
+    """On a terminal the bar's clock goes on while the first answer is waited for, from second to second."""
+    faulty.breaks("photos", servers.hangs_before_head)
+    terminal, its_end = pty.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0100"]
+    environment = {**project.environment, "UNSPLASH_API_URL": faulty.origin}
+    with subprocess.Popen(command, cwd=project.folder, env=environment, stderr=its_end) as process:
+        os.close(its_end)
+        drawn = b""
+        while not re.search(rb"00:01<.*00:02<.*00:03<", drawn, re.DOTALL):
+            assert select.select([terminal], [], [], 60)[0], drawn
+            drawn += os.read(terminal, 4096)
+        process.send_signal(signal.SIGINT)
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                os.read(terminal, 4096)
+            except OSError:  # the terminal is left
+                break
+    os.close(terminal)
+    assert process.returncode == 130
+    assert faulty.count("picture") == 0

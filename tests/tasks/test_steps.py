@@ -23,7 +23,7 @@ def test_a_minute_by_plain_calls(asking: WatchedSandbox, archive: Archive, tmp_p
     """The three steps of a minute, one after the other, store all that a run of the three tasks stores."""
     steps.fetch_metadata(MIDDAY, archive, wanted())
     address = steps.extract_url(MIDDAY, archive, wanted())
-    shown = steps.store_image(MIDDAY, archive, wanted())
+    shown, _ = steps.store_image(MIDDAY, archive, wanted())
     photo = archive.photo(MIDDAY)
     assert address == archive.address(MIDDAY) == photo["urls"]["regular"]
     assert archive.content(MIDDAY, ".jpg") == sandbox.drawing(photo["id"], 1080)

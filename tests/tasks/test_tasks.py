@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline import sandbox
-from tests.conftest import KEY, Project, WatchedSandbox, status
+from tests.conftest import KEY, Project, WatchedSandbox, status, untimed
 from tests.processes import FAILED, MINUTE, STORED
 
 THREE = {"2026-11-23/1205.json", "2026-11-23/1205.txt", "2026-11-23/1205.jpg"}
@@ -86,7 +86,12 @@ def test_the_present_minute_is_the_default(project: Project) -> None:
 
 
 def test_the_log(project: Project) -> None:
-    """stderr has one line when a task starts and one when it ends, each with the time, and nothing else."""
+    """stderr has one line when a task starts and one when it ends, each with the time; the first run says where to look."""
+    first = project.store("2026-11-23T1204").stderr.splitlines()
+    page = (project.root / "index.html").as_uri()
+    picture = project.root / "2026-11-23/1204.jpg"
+    assert first.pop().endswith(f"Z the first picture is {picture}; to look at it open {page} in a browser")
+    assert len(first) == 6
     lines = project.store(MINUTE).stderr.splitlines()
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
     expected = [
@@ -97,6 +102,30 @@ def test_the_log(project: Project) -> None:
     assert len(lines) == len(expected)
     for line, form in zip(lines, expected, strict=True):
         assert re.fullmatch(form, line)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, ["try 1 of 3, the next in 0.1 s", "try 2 of 3, the next in 0.1 s", "try 3 of 3"]),
+        ({"keep_alive": "false"}, []),
+        ({"retry_delay": "-1"}, []),
+        ({"retry_delay": "2"}, []),
+        ({"no_lock": "true\nworkers = 2"}, []),
+        ({"retry_delay": "0.4", "disable_window": "1"}, ["try 1, the next in 0.4 s", "try 2, the next in 0.4 s"]),
+    ],
+    ids=["as shipped", "no tries", "no delay", "idle for too long", "two workers", "failures that are forgotten"],
+)
+def test_a_failure_says_which_try_it_was(
+    changed: dict[str, str], said: list[str], project: Project, api: WatchedSandbox
+) -> None:
+    """It says so, and when the next one comes, if one does and this process knows."""
+    project.configure(retry_count="3", max_keep_alive_idle_duration="1seconds")
+    project.configure(**changed)
+    api.instead = lambda target: status(503) if len(api.asked) <= 2 or "disable_window" not in changed else None
+    run = project.store(MINUTE)
+    assert re.findall(r"answered 503 \((.*)\)", run.stderr) == said
+    assert "answered 503" in run.stderr
 
 
 def test_what_may_pass_is_tried_again(project: Project, api: WatchedSandbox) -> None:
@@ -226,7 +255,7 @@ def test_a_bug_keeps_its_traceback(project: Project, tmp_path: Path) -> None:
     project.configure(retry_count="1")
     run = project.run("luigi", "--module", "broken", "StoreImage", "--local-scheduler", "--timestamp", MINUTE)
     assert run.returncode == 30
-    assert "Traceback" in run.stderr
+    assert "Traceback" in untimed(run.stderr)
     assert "ZeroDivisionError: a bug" in (project.root / "2026-11-23/1205.error").read_text()
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from pipeline import minutes, upkeep
 from pipeline.archive import Archive
-from tests.conftest import Project, wait_until
+from tests.conftest import Project, untimed, wait_until
 from tests.upkeep.stored import ALL, DAY, MINUTE, files, put, there
 
 
@@ -35,7 +35,7 @@ def test_whole_files_pass(project: Project, archive: Archive) -> None:
     before = project.files()
     run = project.run("pipeline", "verify")
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == f"{len(list(project.root.rglob('*.json')))} minutes checked, 0 with files removed\n"
+    assert untimed(run.stdout) == f"{len(list(project.root.rglob('*.json')))} minutes checked, 0 with files removed\n"
     assert project.files() == before
 
 
@@ -103,7 +103,7 @@ def test_only_the_minutes_asked_for_are_checked(project: Project, archive: Archi
         files(archive, minute)["jpg"].write_bytes(b"")
     run = project.run("pipeline", "verify", "--start", minutes.name(bad[1]), "--stop", minutes.name(bad[3]))
     assert run.returncode == 1, run.stderr
-    assert [line[:15] for line in run.stdout.splitlines() if "T1205 removed: " in line] == [
+    assert [line[:15] for line in untimed(run.stdout).splitlines() if "T1205 removed: " in line] == [
         minutes.name(each) for each in bad[1:3]
     ]
     assert [("jpg" in there(archive, minute)) for minute in bad] == [True, False, False, True]
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_it_in_one_line(project: Project, archive: Archive, to_all: 
         running = children(process)
         os.kill(-process.pid if to_all else process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=120)
-    assert (process.returncode, out, err) == (130, "", "stopped, 1 with files removed so far\n")
+    assert (process.returncode, out, untimed(err)) == (130, "", "stopped, 1 with files removed so far\n")
     assert not any(map(is_alive, running))
 
 
@@ -159,7 +159,7 @@ def test_a_killed_process_of_verify_is_a_failure(project: Project, archive: Arch
         os.kill(running[0], signal.SIGKILL)
         out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (30, "")
-    assert err == (
+    assert untimed(err) == (
         "python -m pipeline: a process of it was killed, most often for want of memory; 1 with files removed so far\n"
     )
     assert not any(map(is_alive, running))
@@ -181,7 +181,7 @@ def at_work(project: Project, archive: Archive) -> "Iterator[subprocess.Popen[st
     ) as process:
         try:
             assert process.stdout
-            assert process.stdout.readline().startswith("2024-02-29T1205 removed: ")
+            assert untimed(process.stdout.readline()).startswith("2024-02-29T1205 removed: ")
             yield process
         finally:
             with contextlib.suppress(ProcessLookupError):
