@@ -72,8 +72,25 @@ def catch_up(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     """Say how things are: the newest picture, the last 24 hours, the quota, the disk."""
     found = upkeep.status(settings.archive())
-    print(json.dumps(found) if options.json else upkeep.as_text(found, options.max_age))
+    if options.format == "prometheus":
+        said = upkeep.as_metrics(found, options.max_age)
+    else:
+        said = (json.dumps(found) if options.format == "json" else upkeep.as_text(found, options.max_age)) + "\n"
+    if options.output:
+        replace(options.output, said)
+    else:
+        print(said, end="")
     return WELL if upkeep.is_well(found, options.max_age) else NOT_WELL
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file that others read meanwhile."""
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        new.write_text(text, "utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise BadSettings(f"--output {path}: {error.strerror}") from None
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -200,7 +217,10 @@ def parser() -> Parser:
 
     codes = "the newest picture is new enough, and none ahead of the clock; 1 not so"
     verb = add("status", status, "say how things are", codes)
-    verb.add_argument("--json", action="store_true", help="print a JSON object")
+    formats = ("text", "json", "prometheus")
+    verb.add_argument("--format", choices=formats, default="text", help="as lines, a JSON object, or metrics (extra monitor)")
+    verb.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    verb.add_argument("--output", type=Path, metavar="FILE", help="replace this file, at once as a whole, and print nothing")
     text = "not well when the newest picture is older (default: 5)"
     verb.add_argument("--max-age", type=age, default=5, metavar="MINUTES", help=text)
 

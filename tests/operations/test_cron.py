@@ -207,12 +207,13 @@ def test_a_failed_run_is_not_run_again(installed: Project, api: WatchedSandbox) 
 
 
 def test_the_crontab_needs_no_escapes() -> None:
-    """cron turns a bare % into a line break: the shipped lines have none, and each writes what it says to a log."""
-    lines = [line for line in (REPOSITORY / "deploy" / "crontab").read_text().splitlines() if line and not line.startswith("#")]
-    assert len(lines) == 3
+    """cron turns a bare % into a line break: the lines, those behind a # as well, have none, and each writes to a log."""
+    text = (REPOSITORY / "deploy" / "crontab").read_text()
+    lines = re.findall(r"(?m)^#?([*\d].*)$", text)
+    assert (len(lines), len(re.findall(r"(?m)^[*\d]", text))) == (6, 3)
     for line in lines:
         assert "%" not in line
-        assert re.search(r" cd /srv/pictures && \S+ .*>> log/[a-z-]+\.log 2>&1$", line)
+        assert re.fullmatch(r"(\S+ ){5}cd /srv/pictures && \S+.* >> log/[a-z-]+\.log 2>&1", line)
 
 
 @contextmanager
