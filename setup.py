@@ -17,16 +17,14 @@ setup(
     extras_require={
         "monitor": ["prometheus_client>=0.26", "sqlalchemy>=1.4.54,<2"],
         "s3": ["boto3>=1.36"],
-        "test": [
+        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6"],
+        "dev": [
+            "picture-a-minute[monitor,s3,test]",
             "axe-playwright-python>=0.1.8",
-            "boto3>=1.36",
             "esprima>=4.0.1",
-            "hypothesis>=6.100",
             "moto[server]>=5.1",
             "mypy>=2.4",
             "playwright>=1.65",
-            "pytest>=8",
-            "pytest-xdist>=3.6",
             "ruff>=0.17",
             "types-requests>=2.33",
             "types-tqdm>=4.70",

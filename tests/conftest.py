@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -86,6 +87,18 @@ class Project:
     def files(self) -> set[str]:
         """Return the names of all files under ROOT, as `2026-11-23/1205.jpg`."""
         return {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test marked `one_in(number)` leave all cases but one in so many to .ci/run."""
+    seen = Counter[str]()
+    for item in items:
+        if mark := item.get_closest_marker("one_in"):
+            name = item.nodeid.partition("[")[0]
+            if seen[name] % mark.args[0]:
+                item.add_marker(pytest.mark.ci)
+            seen[name] += 1
 
 
 @pytest.fixture(autouse=True, scope="session")

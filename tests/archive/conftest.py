@@ -19,7 +19,7 @@ def disk(tmp_path: Path) -> Archive:
     return Archive(tmp_path / "data")
 
 
-@pytest.fixture(params=["disk", "bucket"])
+@pytest.fixture(params=["disk", pytest.param("bucket", marks=pytest.mark.ci)])
 def archive(request: pytest.FixtureRequest) -> Archive:
     """Return an archive on a disk, and one in a bucket: a minute's files mean the same on both."""
     archive: Archive = request.getfixturevalue(request.param)

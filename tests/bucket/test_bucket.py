@@ -21,6 +21,8 @@ from tests.conftest import KEY, REPOSITORY, Project, WatchedSandbox
 from tests.support.photos import photo
 from tests.support.s3 import ON_EVERY_STORE, Bucket, Handler, Proxy
 
+pytestmark = pytest.mark.ci
+
 MIDDAY = datetime(2026, 11, 23, 12, 5)
 NAME = "2026-11-23T1205"
 TOPICS = ("art",)

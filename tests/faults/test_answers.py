@@ -172,6 +172,7 @@ def tries(run: "subprocess.CompletedProcess[str]") -> int:
     return run.stderr.count(f"FetchMetadata {MINUTE} started")
 
 
+@pytest.mark.one_in(4)
 @named(MAY_PASS + ENDS_RUN)
 def test_an_answer_that_stays_broken(case: Case, minute: Project, faulty: Server) -> None:
     """A run whose every answer is broken makes its tries, leaves its reason and nothing else, and exits 30."""
@@ -189,6 +190,7 @@ def test_an_answer_that_stays_broken(case: Case, minute: Project, faulty: Server
     processes.assert_key_is_nowhere(minute, run)
 
 
+@pytest.mark.one_in(8)
 @named(MAY_PASS, bounded=4)
 def test_an_answer_that_is_broken_once(case: Case, minute: Project, faulty: Server) -> None:
     """A run whose first answer alone is broken stores its minute at the second try."""
@@ -201,6 +203,7 @@ def test_an_answer_that_is_broken_once(case: Case, minute: Project, faulty: Serv
     processes.assert_key_went_to_the_api_alone(faulty)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -235,6 +238,7 @@ def test_an_answer_that_is_odd_but_whole(fault: Fault, minute: Project, faulty: 
     processes.assert_key_is_nowhere(minute, run)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -260,6 +264,7 @@ def test_an_answer_without_figures_of_the_quota(headers: dict[str, str], minute:
     assert minute.files() == STORED - {"quota"}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
@@ -285,6 +290,7 @@ def test_a_download_event_that_fails(name: str, fault: Fault, minute: Project, f
     processes.assert_key_is_nowhere(minute, run)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "location",
     ["https://api.unsplash.com/photos/x/download", "http://127.0.0.1:1/", "http://[", "file:///etc/passwd", "\ud800\n", 7],
@@ -343,6 +349,7 @@ def test_tls_with_a_certificate_that_nobody_signed(minute: Project, faulty: Serv
     assert minute.files() == STORED
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("status", ["400 {}", "401 {}", "403 {}", "404 {}", "503 {}", "200 {}", "{}", "200 OK\r\nX-Key: {}"])
 @pytest.mark.parametrize("before", [0, 480])
 def test_an_api_that_says_the_key(status: str, before: int, minute: Project, faulty: Server) -> None:

@@ -183,9 +183,10 @@ def troubled(minute: Project, step: int) -> None:
     assert len(cases) > 100
 
 
-def test_a_call_that_fails(minute: Project) -> None:
+@pytest.mark.parametrize("step", [4 * BOUNDED, pytest.param(BOUNDED, marks=pytest.mark.ci)])
+def test_a_call_that_fails(step: int, minute: Project) -> None:
     """Whichever call of a run the disk refuses: the files are whole, the reason is said, the minute stored in the end."""
-    troubled(minute, step=BOUNDED)
+    troubled(minute, step)
 
 
 @pytest.mark.slow
@@ -285,6 +286,7 @@ def test_the_same_minute_at_once(minute: Project, faulty: Server) -> None:
     assert processes.temporary_files(minute) == []
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("kind", ["photos", "picture"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGHUP])
 def test_a_signal(number: signal.Signals, kind: str, minute: Project, faulty: Server) -> None:
@@ -399,6 +401,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("content", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("suffixes", [(".json",), (".txt",), (".json", ".txt")], ids="".join)
 def test_spoilt_files(suffixes: tuple[str, ...], content: bytes, minute: Project) -> None:
@@ -409,6 +412,7 @@ def test_spoilt_files(suffixes: tuple[str, ...], content: bytes, minute: Project
     assert_stored(minute, minute.store(MINUTE))
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("suffix", [".json", ".txt"])
 @pytest.mark.parametrize("content", SPOILT.values(), ids=SPOILT)
 def test_a_file_that_is_spoilt_later(suffix: str, content: bytes, minute: Project) -> None:
@@ -419,6 +423,7 @@ def test_a_file_that_is_spoilt_later(suffix: str, content: bytes, minute: Projec
     assert_stored(minute, run, minute.store(MINUTE))
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("content", [b"", b"\xff\x00garbage\n1205", b"x" * 10**6], ids=["empty", "garbage", "a megabyte"])
 @pytest.mark.parametrize("name", [f"{DAY}/given", "quota", f"{DAY}/1205.error", f"{DAY}/1205.jpg"])
 def test_other_spoilt_files(name: str, content: bytes, minute: Project) -> None:
@@ -455,6 +460,7 @@ NEEDED = [f"{DAY}/1205.json", f"{DAY}/1205.txt", f"{DAY}/1205.jpg", f"{DAY}/give
 OTHERS = [f"{DAY}/1205.error", f"{DAY}/thumb/1205.jpg", f"{DAY}/12.js", "latest.jpg", "index.html", "newest.js", "calendar.js"]
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", [*NEEDED, *OTHERS, DAY])
 @pytest.mark.parametrize("kind", ["pipe", "socket", "a link to nothing", "folder"])
 def test_no_file_where_a_file_should_be(kind: str, name: str, minute: Project) -> None:

@@ -187,6 +187,7 @@ def patient(minute: Project) -> Project:
     return minute
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["404", "HTML as image/jpeg", "PNG", "zeros for its second half", "a pixel bomb", "300 MB"])
 @pytest.mark.parametrize("dead", [1, 2])
 def test_a_dead_photo_is_replaced(name: str, dead: int, patient: Project, faulty: Server) -> None:
@@ -201,6 +202,7 @@ def test_a_dead_photo_is_replaced(name: str, dead: int, patient: Project, faulty
     processes.assert_key_went_to_the_api_alone(faulty)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["410", "WEBP", "300 MB in chunks"])
 def test_photos_that_are_all_dead(name: str, patient: Project, faulty: Server) -> None:
     """A run tries three photos; when none of them can be had it leaves the reason and no photo, and exits 30."""
@@ -214,6 +216,7 @@ def test_photos_that_are_all_dead(name: str, patient: Project, faulty: Server) -
     processes.assert_key_is_nowhere(patient, run)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["500", "cut on the way", "no length", "reset"])
 def test_a_picture_that_never_comes(name: str, minute: Project, faulty: Server) -> None:
     """A picture whose host stays in trouble is asked for at each try, and its photo kept for the next run, which stores it."""

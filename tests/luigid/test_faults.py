@@ -51,6 +51,7 @@ def test_luigid_is_down(project: Project, faulty: Server) -> None:
     processes.assert_key_is_nowhere(project, run)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["photos", "picture"])
 def test_luigid_dies_during_a_run(kind: str, project: Project, faulty: Server) -> None:
     """A run whose luigid dies ends by itself; what it leaves is whole, and the next run stores the minute."""
@@ -69,6 +70,7 @@ def test_luigid_dies_during_a_run(kind: str, project: Project, faulty: Server) -
         assert_stored(project, run, processes.ended(start(project, luigid.port)))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["photos", "picture"])
 def test_luigid_is_restarted_without_its_state(kind: str, project: Project, faulty: Server) -> None:
     """A run whose luigid forgets everything ends by itself; what it leaves is whole, and the next run stores the minute."""
@@ -109,6 +111,7 @@ def seconds_until_stored(kind: str, project: Project, faulty: Server) -> float:
     return seconds
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["photos", "picture"])
 def test_a_killed_worker_holds_its_minute_for_a_while(kind: str, project: Project, faulty: Server) -> None:
     """When luigid has given up a worker that was killed, another run stores the minute."""
@@ -136,6 +139,7 @@ def test_a_paused_luigid(project: Project, faulty: Server) -> None:
         assert_stored(project, processes.ended(process))
 
 
+@pytest.mark.ci
 def test_a_luigid_that_stays_paused(project: Project, faulty: Server) -> None:
     """A run that waits for longer than luigi.cfg allows ends, not with exit code 0, and leaves no file."""
     project.configure(max_keep_alive_idle_duration="1seconds")
@@ -150,6 +154,7 @@ def test_a_luigid_that_stays_paused(project: Project, faulty: Server) -> None:
         assert_stored(project, run, processes.ended(start(project, luigid.port)))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("answer", "word"),
     [

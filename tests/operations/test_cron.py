@@ -244,6 +244,19 @@ def jobs(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.ci
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_a_container_s_loop_stores_a_minute_and_stops(installed: Project) -> None:
+    """Where there is no cron the loop starts the minute's script when a minute begins; SIGTERM ends all of it at once."""
+    script = installed.folder / "deploy" / "every-minute"
+    with subprocess.Popen([script], env=BARE_ENVIRONMENT, stderr=subprocess.PIPE, start_new_session=True) as loop:
+        wait_until(lambda: len(pictures(installed)) == 1, WAIT_SECONDS)
+        loop.terminate()
+        loop.wait(10)
+    assert loop.returncode == 0
+    wait_until(lambda: not jobs(installed.folder))
+
+
 @pytest.mark.cron
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs Linux, and root to lay out a cron of its own")

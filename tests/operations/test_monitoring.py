@@ -59,25 +59,36 @@ def test_luigi_cfg_asks_for_no_extra(project: Project) -> None:
         assert luigid.api("has_task_history") is False
 
 
+def verified(folder: Path, old: str = "", new: str = "") -> "subprocess.CompletedProcess[str]":
+    """Return what systemd-analyze says about the shipped units; one word of them may be another."""
+    units = []
+    for path in (*DEPLOY.glob("*.service"), *DEPLOY.glob("*.timer")):
+        text = path.read_text().replace("/srv/pictures/.venv/bin", str(Path(sys.executable).parent)).replace(old, new)
+        units.append(folder / path.name)
+        units[-1].write_text(text.replace("/srv/pictures/deploy", str(DEPLOY)).replace("/srv/pictures", str(folder)))
+    # A template is checked as one of its units.
+    (folder / "picture-a-minute@.service").rename(folder / "picture-a-minute@2026-11-23T1205.service")
+    units = [Path(f"{unit}".replace("@.", "@2026-11-23T1205.")) for unit in units]
+    assert len(units) == 8
+    return subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
+
+
 @needs("systemd-analyze")
-def test_systemd_accepts_the_service(tmp_path: Path) -> None:
-    """systemd-analyze has no word to say about the service, and finds it well shut in."""
-    unit = tmp_path / "luigid.service"
-    luigid = Path(sys.executable).parent / "luigid"
-    unit.write_text((DEPLOY / "luigid.service").read_text().replace("/srv/pictures/.venv/bin/luigid", str(luigid)))
-    verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
-    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    """systemd-analyze has no word to say about the services and timers, and finds luigid well shut in."""
+    said = verified(tmp_path)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(tmp_path / "luigid.service")]
     assert subprocess.run(command, capture_output=True, text=True).returncode == 0
 
 
 @needs("systemd-analyze")
-def test_systemd_would_object(tmp_path: Path) -> None:
-    """A misspelt option in the service does not pass that check."""
-    unit = tmp_path / "luigid.service"
-    unit.write_text((DEPLOY / "luigid.service").read_text().replace("ProtectClock", "ProtectClocks"))
-    verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
-    assert "ProtectClocks" in verified.stderr
+@pytest.mark.parametrize(
+    ("word", "misspelt"), [("ProtectClock", "ProtectClocks"), ("OnCalendar=minutely", "OnCalendar=minutly"), ("User", "Users")]
+)
+def test_systemd_would_object(tmp_path: Path, word: str, misspelt: str) -> None:
+    """A misspelt option, or a time that is none, does not pass that check."""
+    assert misspelt.rpartition("=")[2] in verified(tmp_path, f"\n{word}", f"\n{misspelt}").stderr
 
 
 @needs("logrotate")

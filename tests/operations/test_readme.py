@@ -25,7 +25,7 @@ def test_every_linked_file_is_there() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-@pytest.mark.newcomer
+@pytest.mark.ci
 def test_the_first_command_stores_a_picture(tmp_path: Path) -> None:
     """In a fresh clone, without a key, an account or a server, the README's first command stores a picture."""
     clone = tmp_path / "clone"

@@ -24,7 +24,7 @@ ABSENT = re.compile(r"/(favourites|calendar|newest|\d\d)\.js\?")
 @pytest.fixture(scope="session")
 def chromium() -> Iterator["Browser"]:
     """Run Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
     if not (path := shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")):
         pytest.skip("there is no Chromium on this machine")
     with (

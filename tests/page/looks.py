@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -42,7 +42,10 @@ def pass_minutes(page: "Page", count: int = 1) -> None:
 
 def accessibility_violations(page: "Page") -> str:
     """Return what axe-core finds wrong with the page; nothing if it is clean."""
-    result = Axe().run(page, options={"preload": False})  # the page's policy forbids to fetch its style sheet again
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe is not installed: pip install '.[dev]'"
+    ).Axe()
+    result = axe.run(page, options={"preload": False})  # the page's policy forbids to fetch its style sheet again
     return str(result.generate_report()) if result.violations_count else ""
 
 

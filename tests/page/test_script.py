@@ -19,9 +19,10 @@ def parts(tree: Any) -> list[Any]:
     return []
 
 
+@pytest.mark.ci
 def test_the_script_is_of_2017() -> None:
     """Browsers of 2018 can read the script: it parses as ES2017, spreads no objects, and has no async function."""
-    esprima = pytest.importorskip("esprima", reason="esprima is not installed: pip install '.[test]'")
+    esprima = pytest.importorskip("esprima", reason="esprima is not installed: pip install '.[dev]'")
     tree = esprima.parseScript(SCRIPT)
     found = parts(tree)
     assert len(found) > 5000
@@ -30,12 +31,13 @@ def test_the_script_is_of_2017() -> None:
     assert not [part for whole in objects for part in whole.properties if part.type in ("SpreadElement", "RestElement")]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "source", ["a?.b", "a ?? b", "try {} catch {}", "a ||= b", "class A { #b = 1 }", "1_000", "for await (a of b) {}"]
 )
 def test_newer_scripts_are_told(source: str) -> None:
     """The parser that tells so refuses what browsers of 2018 do not know."""
-    esprima = pytest.importorskip("esprima", reason="esprima is not installed: pip install '.[test]'")
+    esprima = pytest.importorskip("esprima", reason="esprima is not installed: pip install '.[dev]'")
     with pytest.raises(esprima.Error):
         esprima.parseScript(source)
 

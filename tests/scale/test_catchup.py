@@ -93,6 +93,7 @@ def test_what_is_missing_is_stored(project: Project, api: WatchedSandbox) -> Non
     assert api.asked == []
 
 
+@pytest.mark.ci
 def test_the_newest_come_first(project: Project) -> None:
     """A limit takes the newest of what is missing, and says by its exit code that more is."""
     run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0200", "--limit", "10")
@@ -100,6 +101,7 @@ def test_the_newest_come_first(project: Project) -> None:
     assert pictures(project) == expected(START + 110 * MINUTE, 10)
 
 
+@pytest.mark.ci
 def test_since_leaves_the_present_and_the_time_before_alone(project: Project) -> None:
     """--since goes back to the oldest stored minute at most, and leaves the last five minutes to their own runs."""
     now = minutes.present_minute()
@@ -137,6 +139,7 @@ def file_an_hour(project: Project, api: WatchedSandbox) -> None:
     api.asked.clear()
 
 
+@pytest.mark.ci
 def test_pictures_are_asked_for_ahead(project: Project, api: WatchedSandbox) -> None:
     """The next pictures of a slice are on their way while one is stored: this host answers no request that is alone."""
     file_an_hour(project, api)
@@ -157,6 +160,7 @@ def test_pictures_are_asked_for_ahead(project: Project, api: WatchedSandbox) -> 
     assert len(api.requests("/photo-")) == 20
 
 
+@pytest.mark.ci
 def test_a_picture_that_takes_all_its_time_takes_none_of_its_neighbours(project: Project, api: WatchedSandbox) -> None:
     """What was asked for ahead, and waited while another picture did not come, is asked for anew."""
     file_an_hour(project, api)
@@ -176,6 +180,7 @@ def test_a_picture_that_takes_all_its_time_takes_none_of_its_neighbours(project:
     assert ", 1 failed," in run.stderr
 
 
+@pytest.mark.ci
 def test_what_failed_has_another_try(project: Project, api: WatchedSandbox) -> None:
     """Within a call a failed minute is tried again with the next round."""
     failing = iter(range(3))
@@ -280,6 +285,7 @@ def test_ctrl_c_stops_cleanly(project: Project, api: WatchedSandbox) -> None:
     assert pictures(project) == expected(START, 180)
 
 
+@pytest.mark.ci
 def test_a_killed_process_is_said_in_one_line(project: Project, api: WatchedSandbox) -> None:
     """If the system kills one of its processes the call says so, and its slice has another try."""
     begun, gate = threading.Event(), threading.Event()

@@ -156,6 +156,7 @@ def test_two_hosts_divide_the_work(hosts: Hosts, luigid: Luigid, api: PlainSandb
     assert [task["name"] for task in tasks.values()] == ["Slice"] * SLICES
 
 
+@pytest.mark.ci
 def test_a_killed_host_s_slices_are_finished_by_another(
     hosts: Hosts, luigid: Luigid, api: PlainSandbox, gate: threading.Event
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_killed_host_s_slices_are_finished_by_another(
     assert len(pictures_fetched(api)) <= MINUTES + 2 * AHEAD
 
 
+@pytest.mark.ci
 def test_a_host_that_joins_takes_its_share(hosts: Hosts, luigid: Luigid, api: PlainSandbox, gate: threading.Event) -> None:
     """A host that comes when others have stored some finds other minutes missing, and the same slices."""
     api.instead = holds(gate, lambda target: "/photos/random" in target and len(api.requests("/photos/random")) > 4)
@@ -201,6 +203,7 @@ def test_a_host_that_joins_takes_its_share(hosts: Hosts, luigid: Luigid, api: Pl
     assert len(luigid.api("task_list", status="", upstream_status="")) == SLICES
 
 
+@pytest.mark.ci
 def test_what_failed_has_another_try(hosts: Hosts, luigid: Luigid, api: PlainSandbox) -> None:
     """A picture that fails leaves its slice to another try, by any host; nothing else is fetched again for its sake."""
     failing = iter(range(3))
@@ -210,6 +213,7 @@ def test_what_failed_has_another_try(hosts: Hosts, luigid: Luigid, api: PlainSan
     assert len(api.requests("/photos/random")) <= SLICES + 3
 
 
+@pytest.mark.ci
 def test_pictures_that_never_come(hosts: Hosts, api: PlainSandbox) -> None:
     """When a slice has failed as often as luigid allows the host ends, with the reasons and an exit code that tells."""
     project = hosts.of_luigid
@@ -242,6 +246,7 @@ def test_luigid_is_away(hosts: Hosts, api: PlainSandbox) -> None:
     assert api.asked == []
 
 
+@pytest.mark.ci
 def test_luigid_goes_away(hosts: Hosts, api: PlainSandbox) -> None:
     """A host whose luigid dies ends with one line more and the same exit code; the next call goes on from there."""
     project = hosts.of_luigid
@@ -261,6 +266,7 @@ def test_luigid_goes_away(hosts: Hosts, api: PlainSandbox) -> None:
         assert stored_by(hosts.start()) == MINUTES - before
 
 
+@pytest.mark.ci
 def test_ctrl_c_leaves_the_rest_to_the_others(hosts: Hosts, luigid: Luigid, api: PlainSandbox, gate: threading.Event) -> None:
     """A host that is stopped ends after the pictures that it is at; its slices are done by another.
 

@@ -10,14 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from pipeline.archive import Archive
 from tests.conftest import Project
 from tests.support.swift import S3, credentials, running_swift
+
+MISSING = "moto and boto3 are not installed: pip install '.[dev]'"
 
 _numbers = itertools.count(1)
 
@@ -102,6 +101,7 @@ class Bucket:
         self.name = f"bucket-{next(_numbers)}"
         self.root = f"s3://{self.name}/some/where"
         self.environment = {**server.environment, "AWS_ENDPOINT_URL": server.endpoint}
+        boto3 = pytest.importorskip("boto3", reason=MISSING)
         self.client = boto3.client(
             "s3",
             endpoint_url=server.endpoint,
@@ -109,7 +109,7 @@ class Bucket:
             aws_secret_access_key=server.environment["AWS_SECRET_ACCESS_KEY"],
             region_name=server.environment["AWS_DEFAULT_REGION"],
             # Swift may want some more moments after it says that it is there.
-            config=Config(retries={"mode": "standard", "total_max_attempts": 11}),
+            config=boto3.session.Config(retries={"mode": "standard", "total_max_attempts": 11}),
         )
         self.client.create_bucket(Bucket=self.name)
 
@@ -164,7 +164,9 @@ def passing_on(server: str) -> Iterator[Proxy]:
 @pytest.fixture(scope="session")
 def moto() -> Iterator[S3]:
     """Run moto's server on a free port."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = pytest.importorskip("moto.server", reason=MISSING).ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False
+    )
     server.start()
     host, port = server.get_host_and_port()
     yield S3(f"http://{host}:{port}", credentials("an-access-key", "a-secret-0123456789"))
@@ -202,7 +204,7 @@ def bucket(s3: Bucket, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Archive
     """Return an archive in the bucket, behind the proxy."""
     for name, value in {**s3.environment, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials of the test before
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it keeps the credentials of the test before
     return Archive(s3.root)
 
 

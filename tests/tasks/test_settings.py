@@ -72,6 +72,7 @@ def assert_refused(project: Project, api: WatchedSandbox, run: "subprocess.Compl
     assert project.files() == set()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("knob", "value", "says"), VALUES)
 def test_an_unknown_value_is_refused(project: Project, api: WatchedSandbox, knob: str, value: str, says: str) -> None:
     """A value that cannot be ends the run with one line that lists what can, before a request is spent."""

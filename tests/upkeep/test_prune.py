@@ -73,6 +73,7 @@ def test_everything_takes_the_metadata_too(project: Project, archive: Archive) -
     assert there(archive, days_ago(0)) == ALL
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("options", [[], ["--everything"]])
 def test_the_newest_picture_never_goes(project: Project, archive: Archive, options: list[str]) -> None:
     """A pipeline that stood still for longer than keep_days keeps its newest picture, with all that belongs to it."""
@@ -147,6 +148,7 @@ def test_empty_folders_go(project: Project, archive: Archive) -> None:
     assert (old.exists(), (today / "thumb").exists()) == (False, True)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("keep_days", ["-1", "99999999"])
 def test_a_senseless_keep_days_is_refused(project: Project, archive: Archive, keep_days: str) -> None:
     """keep_days must be a number of days that can be counted back; one line says so and nothing is removed."""
@@ -192,6 +194,7 @@ STRANGERS = (
 )
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("options", [[], ["--everything"]])
 def test_files_of_the_user_stay(project: Project, archive: Archive, options: list[str]) -> None:
     """In the folder of a pruned day every file with a name that is not ours stays, however old, and is not counted."""
@@ -207,6 +210,7 @@ def test_files_of_the_user_stay(project: Project, archive: Archive, options: lis
     assert there(archive, days_ago(9)) == (set() if options else {"json", "txt"})
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("options", [[], ["--everything"]])
 def test_a_photo_collection_stays(project: Project, options: list[str]) -> None:
     """Pointed at somebody's photos, in folders by the day or not, prune removes none of them."""
@@ -231,6 +235,7 @@ def test_a_photo_collection_stays(project: Project, options: list[str]) -> None:
     assert project.files() >= set(names)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("options", [[], ["--everything"]])
 def test_nothing_goes_through_a_link(project: Project, archive: Archive, options: list[str]) -> None:
     """Nothing is removed behind a folder of a day or of thumbnails that is a link out of ROOT; one within ROOT is followed."""

@@ -130,6 +130,7 @@ def test_a_terminal_shows_a_bar(project: Project, archive: Archive) -> None:
         assert b"100%" in b"".join(iter(partial(read_or_end, drawn), b""))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("to_all", [False, True])
 def test_ctrl_c_ends_it_in_one_line(project: Project, archive: Archive, to_all: bool) -> None:
     """verify stops soon after Ctrl-C, which a terminal sends to all its processes, exits 130, and leaves the rest alone."""
@@ -141,6 +142,7 @@ def test_ctrl_c_ends_it_in_one_line(project: Project, archive: Archive, to_all: 
     assert not any(map(is_alive, running))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_verify_leaves_no_process(project: Project, archive: Archive, how: signal.Signals) -> None:
     """Within seconds of the end of verify, however it ends, its other processes are gone too."""
