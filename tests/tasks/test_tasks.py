@@ -201,6 +201,7 @@ def test_a_minute_later_than_now(project: Project, api: WatchedSandbox, timestam
     assert not project.root.exists()
 
 
+@pytest.mark.ci
 def test_the_first_minute_of_all(project: Project) -> None:
     """The oldest minute that can be written is stored like any other."""
     run = project.store("0001-01-01T0000")
