@@ -21,11 +21,12 @@ setup(
         "dev": [
             "picture-a-minute[monitor,s3,test]",
             "axe-playwright-python>=0.1.8",
-            "esprima>=4.0.1",
             "moto[server]>=5.1",
             "mypy>=2.4",
             "playwright>=1.65",
             "ruff>=0.17",
+            "tree-sitter>=0.25",
+            "tree-sitter-javascript>=0.25",
             "types-requests>=2.33",
             "types-tqdm>=4.70",
         ],

@@ -25,6 +25,16 @@ def test_every_linked_file_is_there() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_what_the_container_copies_is_there() -> None:
+    """The image is built of files that there are, and that .dockerignore leaves in; the key and the pictures stay out."""
+    left_in = re.findall(r"(?m)^!(\S+)$", (REPOSITORY / ".dockerignore").read_text())
+    copied = re.findall(r"(?m)^COPY (.+) \S+$", (REPOSITORY / "deploy" / "Dockerfile").read_text())
+    names = [name for names in copied for name in names.split()]
+    assert sorted(names) == sorted(left_in)
+    assert all((REPOSITORY / name).exists() for name in names)
+    assert not {".env", "data"} & set(names)
+
+
 @pytest.mark.ci
 def test_the_first_command_stores_a_picture(tmp_path: Path) -> None:
     """In a fresh clone, without a key, an account or a server, the README's first command stores a picture."""
