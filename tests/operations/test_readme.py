@@ -20,8 +20,8 @@ def test_ci_calls_the_test_command() -> None:
 
 def test_every_linked_file_is_there() -> None:
     """No link of a page leads nowhere."""
-    for page in (REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")):
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
+    for page in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")):
+        for target in re.findall(r"(?:\]\(|(?:src|href)=\")(?!https?:|#)([^)#\"]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
