@@ -13,7 +13,7 @@ setup(
     package_data={"pipeline": ["py.typed", "*.cfg"], "pipeline.page": ["*.html", "*.css", "*.js"]},
     entry_points={"console_scripts": ["picture-a-minute = pipeline.__main__:main"]},
     python_requires=">=3.10",
-    install_requires=["luigi>=3.8", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66", "urllib3>=2.2"],
+    install_requires=["luigi>=3.8.1", "pillow>=11", "python-dotenv>=1.0", "requests>=2.32.2", "tqdm>=4.66", "urllib3>=2.2.3"],
     extras_require={
         "monitor": ["prometheus_client>=0.26", "sqlalchemy>=1.4.54,<2"],
         "s3": ["boto3>=1.36"],
