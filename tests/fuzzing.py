@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 
 from pipeline import sandbox
 
+QUICK = 50
 BOUNDED = 150
 FULL = 10_000
 MOST_MEGABYTES = 300
 
-examples = pytest.mark.parametrize("examples", [BOUNDED, pytest.param(FULL, marks=pytest.mark.slow)])
+examples = pytest.mark.parametrize(
+    "examples", [QUICK, pytest.param(BOUNDED, marks=pytest.mark.ci), pytest.param(FULL, marks=pytest.mark.slow)]
+)
 
 
 def fuzz(examples: int, test: Callable[..., None], *inputs: st.SearchStrategy[Any]) -> None:

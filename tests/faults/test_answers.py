@@ -172,7 +172,7 @@ def tries(run: "subprocess.CompletedProcess[str]") -> int:
     return run.stderr.count(f"FetchMetadata {MINUTE} started")
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(8)
 @named(MAY_PASS + ENDS_RUN)
 def test_an_answer_that_stays_broken(case: Case, minute: Project, faulty: Server) -> None:
     """A run whose every answer is broken makes its tries, leaves its reason and nothing else, and exits 30."""

@@ -401,7 +401,7 @@ SPOILT = {
 }
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("content", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("suffixes", [(".json",), (".txt",), (".json", ".txt")], ids="".join)
 def test_spoilt_files(suffixes: tuple[str, ...], content: bytes, minute: Project) -> None:
@@ -412,7 +412,7 @@ def test_spoilt_files(suffixes: tuple[str, ...], content: bytes, minute: Project
     assert_stored(minute, minute.store(MINUTE))
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("suffix", [".json", ".txt"])
 @pytest.mark.parametrize("content", SPOILT.values(), ids=SPOILT)
 def test_a_file_that_is_spoilt_later(suffix: str, content: bytes, minute: Project) -> None:
@@ -423,7 +423,7 @@ def test_a_file_that_is_spoilt_later(suffix: str, content: bytes, minute: Projec
     assert_stored(minute, run, minute.store(MINUTE))
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("content", [b"", b"\xff\x00garbage\n1205", b"x" * 10**6], ids=["empty", "garbage", "a megabyte"])
 @pytest.mark.parametrize("name", [f"{DAY}/given", "quota", f"{DAY}/1205.error", f"{DAY}/1205.jpg"])
 def test_other_spoilt_files(name: str, content: bytes, minute: Project) -> None:

@@ -70,6 +70,7 @@ def test_luigid_dies_during_a_run(kind: str, project: Project, faulty: Server) -
         assert_stored(project, run, processes.ended(start(project, luigid.port)))
 
 
+@pytest.mark.ci
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["photos", "picture"])
 def test_luigid_is_restarted_without_its_state(kind: str, project: Project, faulty: Server) -> None:

@@ -42,6 +42,7 @@ def told(project: Project) -> list[str]:
     return path.read_text().split("--you\n")[:-1] if path.exists() else []
 
 
+@pytest.mark.ci
 def test_an_outage_of_an_hour(installed: Project) -> None:
     """In an hour without pictures, checked every five minutes, the command runs once, and once when they come again."""
     archive = Archive(installed.root)

@@ -95,6 +95,7 @@ def test_the_minute_is_stored_without_luigid(installed: Project) -> None:
     )
 
 
+@pytest.mark.ci
 def test_the_minute_is_stored_with_a_luigid_that_hangs(installed: Project) -> None:
     """A luigid that takes the connection and never answers is as good as none."""
     with socket.create_server(("127.0.0.1", port(installed))):

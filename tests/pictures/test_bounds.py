@@ -84,6 +84,7 @@ def megabytes(content: bytes) -> int:
     return int(run.stdout)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", HOSTILE)
 def test_memory(name: str) -> None:
     """A small picture takes no more memory than its bytes a few times over, whatever they say; and nothing is printed."""

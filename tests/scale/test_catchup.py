@@ -115,6 +115,7 @@ def test_since_leaves_the_present_and_the_time_before_alone(project: Project) ->
     assert len(stored) in (15, 16)
 
 
+@pytest.mark.ci
 def test_one_bad_picture_does_not_fail_its_neighbours(project: Project, api: WatchedSandbox) -> None:
     """A picture that never comes is the only one missing; nothing is fetched twice for its sake."""
     project.store("2026-11-20T0000", "--unsplash-topics", "art", "--unsplash-photos-per-request", "30")
@@ -191,6 +192,7 @@ def test_what_failed_has_another_try(project: Project, api: WatchedSandbox) -> N
     assert not list(project.root.glob("*/*.error"))
 
 
+@pytest.mark.ci
 def test_an_answer_that_does_not_come_is_asked_for_once_a_slice(project: Project, api: WatchedSandbox) -> None:
     """While the API is in trouble no minute of a slice asks but the first: the quota is not spent on the others."""
     api.instead = lambda target: status(503) if target.startswith("/photos/random") else None
@@ -203,6 +205,7 @@ def test_an_answer_that_does_not_come_is_asked_for_once_a_slice(project: Project
     assert run.stderr.count("Unsplash answered 503") == len(TOPICS)
 
 
+@pytest.mark.ci
 def test_thumbnails_that_cannot_be_written_fail_nothing(project: Project, api: WatchedSandbox) -> None:
     """What stands in the thumbnails' way is said; the pictures are stored, and shown themselves."""
     (project.root / "2026-11-20").mkdir(parents=True)
@@ -243,6 +246,7 @@ def test_a_wrong_key_stops_all_at_once(project: Project, api: WatchedSandbox) ->
     assert "check UNSPLASH_API_KEY" in run.stderr
 
 
+@pytest.mark.ci
 def test_a_used_up_quota_stops_the_asking(project: Project, api: WatchedSandbox) -> None:
     """With the quota used up, what has its photo is stored still, and the rest is said to be left."""
     project.store("2026-11-20T0000")

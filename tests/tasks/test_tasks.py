@@ -235,6 +235,7 @@ def test_a_photo_without_the_wanted_size_is_replaced(project: Project, api: Watc
     assert len(api.requests("/photos/random")) == 2
 
 
+@pytest.mark.ci
 def test_three_photos_a_run(project: Project, api: WatchedSandbox) -> None:
     """A run tries three photos at most; then the minute is open again, and its failure says why."""
     api.instead = lambda target: status(410) if "/photo-" in target else None
@@ -260,6 +261,7 @@ def test_a_bug_keeps_its_traceback(project: Project, tmp_path: Path) -> None:
     assert "ZeroDivisionError: a bug" in (project.root / "2026-11-23/1205.error").read_text()
 
 
+@pytest.mark.ci
 def test_the_same_minute_twice_at_once(project: Project) -> None:
     """Eight runs of one minute at once end with one whole set of files that speak of one photo."""
     command = ("luigi", "--module", "pipeline", "StoreImage", "--local-scheduler", "--timestamp", MINUTE)
@@ -272,6 +274,7 @@ def test_the_same_minute_twice_at_once(project: Project) -> None:
     assert (project.root / "2026-11-23/1205.jpg").read_bytes() == sandbox.drawing(photo["id"], 1080)
 
 
+@pytest.mark.ci
 def test_minutes_of_a_topic_at_once(project: Project) -> None:
     """One topic's minutes at once: metadata that stands never changes, and each minute's files are of one photo."""
     project.configure(topics="art", photos_per_request="8")
@@ -305,6 +308,7 @@ def test_samples_have_a_root_of_their_own(project: Project, api: WatchedSandbox)
     assert api.asked == []
 
 
+@pytest.mark.ci
 def test_sizes(project: Project) -> None:
     """The size of the settings is stored, and acts when the address is written."""
     project.store(MINUTE, "--unsplash-size", "thumb")

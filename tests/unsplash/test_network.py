@@ -198,6 +198,7 @@ print("ended", flush=True)
 """
 
 
+@pytest.mark.ci
 def test_a_name_lookup_that_hangs(tmp_path: Path) -> None:
     """A name server that never answers takes no more time than any other host, and does not hold the process at its end.
 

@@ -115,6 +115,7 @@ def test_an_answer_that_is_late(fault: Fault, faulty: Server) -> None:
     assert 0.6 <= time.monotonic() - began < 2
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("fault", [servers.hangs_before_head, servers.drips])
 def test_a_download_event_that_is_late(fault: Fault, faulty: Server, client: Unsplash) -> None:
     """A download event is waited for three seconds and no longer."""
@@ -151,6 +152,7 @@ def test_a_body_that_drips_for_ever_is_let_go(faulty: Server) -> None:
     assert len(added) <= 2, "the first picture's thread, and one that began before it was idle again"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("is_waited_for", [False, True])
 def test_a_late_answer_does_not_hold_the_process(is_waited_for: bool, faulty: Server) -> None:
     """A process ends when it has nothing else to do, though an answer is still to come."""

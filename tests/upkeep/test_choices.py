@@ -40,6 +40,7 @@ def test_a_favourite_is_shown_and_never_pruned(project: Project, archive: Archiv
     assert [path.name for path in project.root.glob("2026-11-20/*.jpg")] == ["0005.jpg"]
 
 
+@pytest.mark.ci
 def test_the_newest_is_meant_if_none_is_named(project: Project, archive: Archive) -> None:
     """Without a minute `keep` and `ban` are about the newest picture; the one before it is the newest then."""
     assert "2026-11-20T0005" in project.run("pipeline", "keep").stdout
@@ -65,6 +66,7 @@ def test_a_banned_photo_never_comes_back(project: Project, archive: Archive, api
     assert archive.give([banned], [minutes.EPOCH + MINUTE], 0) == {minutes.EPOCH + MINUTE: banned}
 
 
+@pytest.mark.ci
 def test_a_picture_deleted_by_hand_can_be_banned(project: Project, archive: Archive) -> None:
     """What the user has deleted comes back as another photo, not as the same."""
     before = json.loads((project.root / "2026-11-20/0001.json").read_bytes())["id"]
