@@ -106,7 +106,8 @@ def test_a_file_that_cannot_be_written_is_named(project: Project) -> None:
     keep(Archive(project.root), minutes.present_minute())
     run = project.run("pipeline", "status", "--output", "nowhere/pictures.prom")
     assert run.returncode > 1
-    assert run.stderr == "python -m pipeline: --output nowhere/pictures.prom: No such file or directory\n"
+    assert run.stderr.endswith("python -m pipeline: --output nowhere/pictures.prom: No such file or directory\n")
+    assert run.stderr.count("\n") == 1
 
 
 @pytest.fixture
