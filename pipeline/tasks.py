@@ -49,7 +49,7 @@ class StoreImage(LoggedTask):
 
     @classmethod
     def bulk_complete(cls, minutes: Iterable[datetime]) -> list[datetime]:
-        """Return the minutes that are complete: what RangeByMinutes asks."""
+        """Return the minutes that RangeByMinutes leaves alone: they are complete, or later than now."""
         with logging_errors("StoreImage"):
             return settings.archive().complete(minutes)
 

@@ -72,10 +72,10 @@ class Days:
         return missing
 
     def complete(self, asked: Iterable[datetime]) -> list[datetime]:
-        """Return those of the minutes that have a picture, or had one before it was pruned."""
-        minutes, pruned_before = list(asked), self.pruned_before()
+        """Return those of the minutes that no span stores: with a picture, or one that was pruned, or later than now."""
+        minutes, pruned_before, now = list(asked), self.pruned_before(), present_minute()
         stored = set(self.stored(minutes))
-        return [minute for minute in minutes if minute < pruned_before or minute in stored]
+        return [minute for minute in minutes if minute < pruned_before or minute > now or minute in stored]
 
     def oldest(self) -> datetime | None:
         """Return the first minute that has a picture and was not to be pruned."""

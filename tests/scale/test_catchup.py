@@ -336,6 +336,16 @@ def test_luigi_s_own_range_works(project: Project, api: WatchedSandbox) -> None:
     }  # fmt: skip
 
 
+def test_luigi_s_own_range_ends_at_the_present(project: Project) -> None:
+    """A range that goes on after now stores no minute whose time has not come."""
+    first = minutes.name(minutes.present_minute() - 2 * MINUTE)
+    command = ("luigi", "--module", "pipeline", "RangeByMinutes", "--of", "StoreImage", "--local-scheduler", "--start", first)
+    run = project.run(*command, "--minutes-forward", "30", "--minutes-interval", "1", PYTHONWARNINGS="ignore")
+    assert run.returncode == 0, run.stderr
+    assert first in pictures(project)
+    assert max(pictures(project)) <= minutes.name(minutes.present_minute())
+
+
 def test_the_bar_moves(project: Project, faulty: servers.Server) -> None:
     """On a terminal the bar's clock goes on while the first answer is waited for, from second to second."""
     faulty.breaks("photos", servers.hangs_before_head)
