@@ -45,6 +45,7 @@ def set_up() -> None:
     logging.basicConfig(handlers=[handler])
     logging.captureWarnings(True)
     logger.setLevel(logging.INFO)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote what hosts send, the key if they say that
     logging.getLogger("luigi-interface").addFilter(_take_over)
 
 

@@ -232,3 +232,32 @@ def test_a_picture_that_never_comes(name: str, minute: Project, faulty: Server) 
     assert minute.files() == STORED
     processes.assert_key_is_nowhere(minute, run, again)
     processes.assert_key_went_to_the_api_alone(faulty)
+
+
+SAYS_THE_KEY = {
+    "redirect": servers.redirects(f"https://elsewhere.test/?client_id={KEY}"),
+    "redirect, encoded": servers.redirects("https://elsewhere.test/" + "".join(f"%{ord(each):02X}" for each in KEY)),
+    "redirect, as a host": servers.redirects(f"https://{KEY}.elsewhere.test/"),
+    "status line": servers.sends(f"HTTP/1.1 abc {KEY}\r\n\r\n".encode()),
+    "header that is none": servers.sends(f"HTTP/1.1 200 OK\r\n{KEY}\r\n\r\n".encode()),
+    "chunk size": servers.sends(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode()),
+    "length": servers.sends(f"HTTP/1.1 200 OK\r\nContent-Length: {KEY}\r\n\r\n".encode()),
+    "body": servers.answers(200, KEY.encode()),
+    "terminal codes": servers.redirects("https://elsewhere.test/\x1b[2J"),
+}
+
+
+@pytest.mark.parametrize("name", SAYS_THE_KEY)
+def test_a_picture_s_host_that_says_the_key(name: str, minute: Project, faulty: Server) -> None:
+    """What a host says is quoted without the key and without codes for the terminal, whoever finds fault with it."""
+    minute.configure(retry_count="1")
+    faulty.breaks("picture", SAYS_THE_KEY[name])
+    run = minute.store(MINUTE)
+    assert run.returncode == 30
+    assert "Traceback" not in run.stderr
+    assert "\x1b" not in run.stderr
+    kept = "".join(path.read_text("utf-8", "replace") for path in minute.root.rglob("*.[ejt][rsx]*"))
+    assert "2026-11-23" in kept
+    for form in (KEY, "".join(f"%{ord(each):02x}" for each in KEY)):
+        assert form.lower() not in (run.stderr + kept).lower()
+    processes.assert_key_is_nowhere(minute, run)
