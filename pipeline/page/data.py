@@ -15,7 +15,6 @@ from pipeline.unsplash import Photo, is_demo
 from pipeline.version import VERSION
 
 HOUR = timedelta(hours=1)
-TEXT_CHARACTERS = 300
 
 Entry = dict[str, Any]
 
@@ -196,11 +195,11 @@ def _data(script: str) -> dict[str, Any] | None:
 
 def _text(text: object) -> str:
     """Return the text as a line, not too long; nothing for what is no text."""
-    return line(text, TEXT_CHARACTERS) if isinstance(text, str) else ""
+    return line(text, html.TEXT_CHARACTERS) if isinstance(text, str) else ""
 
 
 def _link(address: object) -> str:
-    return str(address) if html.is_of_the_web(address) and len(str(address)) < 2048 else ""
+    return str(address) if html.is_of_the_web(address) else ""
 
 
 def _dictionary(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:

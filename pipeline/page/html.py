@@ -6,8 +6,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from pipeline.errors import line
 from pipeline.jpeg import Picture
 from pipeline.unsplash import Photo
+
+TEXT_CHARACTERS = 300
+LINK_CHARACTERS = 2048
 
 
 def asset(name: str) -> str:
@@ -16,15 +20,14 @@ def asset(name: str) -> str:
 
 
 def link(address: str, text: str) -> str:
-    """Return an HTML link, or the text alone if the address is not of the web."""
-    if not is_of_the_web(address):
-        return escape(text)
-    return f'<a href="{escape(address)}" rel="noopener" target="_blank">{escape(text)}</a>'
+    """Return an HTML link of a text that is cleaned and cut, or the text alone if the address is not of the web."""
+    shown = escape(line(text, TEXT_CHARACTERS))
+    return f'<a href="{escape(address)}" rel="noopener" target="_blank">{shown}</a>' if is_of_the_web(address) else shown
 
 
 def is_of_the_web(address: object) -> bool:
     """Tell whether a link may lead there."""
-    return isinstance(address, str) and address.startswith(("https://", "http://"))
+    return isinstance(address, str) and address.startswith(("https://", "http://")) and len(address) < LINK_CHARACTERS
 
 
 def credit(entry: dict[str, Any]) -> str:

@@ -91,6 +91,21 @@ def test_what_comes_from_outside_stays_text_in_the_view(project: Project, server
     assert "<script" not in status
 
 
+def test_what_comes_from_outside_is_cut_in_the_view(project: Project, server: sandbox.Server, luigid: Luigid) -> None:
+    """A name of 100 kB with codes for a terminal reaches luigid, and the page, as a line that can be read, without them."""
+    server.sandbox = strange = StrangeSandbox(server.sandbox.origin)
+    strange.photographer = "\x1b[2JAda\x07 " + "n" * 100_000
+    strange.link = "https://unsplash.com/" + "x" * 50_000
+    run = run_minute(project, luigid, MINUTE)
+    assert run.returncode == 0, run.stderr
+    status = luigid.api("get_task_status_message", task_id=luigid.tasks("DONE")["StoreImage"])["statusMessage"]
+    shown = "".join(path.read_text("utf-8") for path in (*project.root.glob("*.js"), *project.root.glob("2*/*.js")))
+    for text in (status, (project.root / "index.html").read_text("utf-8"), shown):
+        assert not re.search("[\x07\x1b]|n{301}|x{101}", text)
+    assert "Ada nnn" in status
+    assert len(status) < 1500
+
+
 def test_a_link_that_runs_a_script_is_no_link(project: Project, server: sandbox.Server, luigid: Luigid) -> None:
     """A photo's page at a `javascript:` address is not linked in luigid's view."""
     server.sandbox = strange = StrangeSandbox(server.sandbox.origin)
