@@ -6,6 +6,7 @@ it has imported `--module pipeline`, before it makes a task. So the import of th
 
 import os
 import sys
+import time
 from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import Any, NoReturn
@@ -79,7 +80,8 @@ def value(section: str, knob: str, parameter: Any) -> Any:
 
 
 def _end(reason: str) -> NoReturn:
-    print(BadSettings(reason), file=sys.stderr)
+    now = "" if sys.stderr.isatty() else time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime())
+    print(f"{now}{BadSettings(reason)}", file=sys.stderr)
     raise SystemExit(UNUSABLE) from None
 
 

@@ -5,10 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-import requests
-from luigi.interface import core
-
-from pipeline import configuration, minutes, settings, unsplash
+from pipeline import configuration, luigid, minutes, settings, unsplash
 from pipeline.archive import Archive
 from pipeline.errors import NoPhotos, PipelineError
 
@@ -114,17 +111,12 @@ def _clock() -> Findings:
 
 
 def _luigid() -> Findings:
-    luigi = core()
-    url = luigi.scheduler_url or f"http://{luigi.scheduler_host}:{luigi.scheduler_port}/"
-    if luigi.local_scheduler:
+    if not (url := luigid.url()):
         yield True, "[core] local_scheduler: none is asked"
-        return
-    try:
-        answer = requests.head(url, timeout=ANSWER_SECONDS)
-    except (requests.RequestException, ValueError):
-        yield False, f"does not answer at {url}: start it; deploy/store-minute and --local-scheduler need none"
+    elif luigid.answers(url, ANSWER_SECONDS):
+        yield True, f"answers at {url}"
     else:
-        yield answer.status_code == 204, f"{'answers' if answer.status_code == 204 else 'something else answers'} at {url}"
+        yield False, f"does not answer at {url}: start it; deploy/store-minute and --local-scheduler need none"
 
 
 def _runs() -> Findings:
@@ -136,4 +128,4 @@ def _runs() -> Findings:
         minute = max(failed)
         yield False, f"one failed, {minutes.name(minute)}: {failed[minute].reason}"
     else:
-        yield False, "none in the last 5 minutes: is the line of deploy/crontab in `crontab -l`, and is cron running?"
+        yield False, "none in the last 5 minutes: is the line of deploy/crontab in `crontab -l`, or the timer on?"
