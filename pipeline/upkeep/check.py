@@ -14,6 +14,7 @@ Findings = Iterator[tuple[bool, str]]  # whether it is well, and what was found 
 LEAST_BYTES = 10**9
 MOST_SECONDS_OFF = 30
 ANSWER_SECONDS = 10
+MOST_PHOTOS = 30
 LATELY = 5 * minutes.MINUTE
 
 
@@ -52,7 +53,9 @@ def _key(offline: bool) -> Findings:
         wanted = settings.unsplash_settings()
         client = unsplash.client(wanted.answer_seconds)
         try:
-            client.random_photos(wanted.topics[0], 1, size=wanted.size)
+            client.random_photos(
+                wanted.topics[0], MOST_PHOTOS, size=wanted.size
+            )  # one alone may be of Unsplash+, which is no fault
         except NoPhotos as error:
             yield False, str(error)
         quota = client.quota
