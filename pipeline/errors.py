@@ -36,7 +36,7 @@ class BadSettings(EndsRun):
     """luigi.cfg, the command line or the environment says what cannot be done."""
 
 
-class BadTimestamp(EndsRun, ValueError):
+class BadTimestamp(EndsRun):
     """The text names no minute."""
 
 
@@ -70,10 +70,6 @@ class NothingStored(PipelineError):
 
 class LuigidAway(EndsRun):
     """luigid, by which hosts share a catch-up, does not answer."""
-
-
-class ProcessKilled(EndsRun):
-    """A process that did a part of the work was killed."""
 
 
 class NoSemaphores(EndsRun):

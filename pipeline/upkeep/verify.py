@@ -4,54 +4,42 @@ A file that is not what it should be is removed, with all that was made from it:
 address the picture. What is gone is missing, and a catch-up makes it anew from what is left.
 """
 
+import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
+from itertools import groupby
 
-from pipeline import jpeg, log, minutes, page, processes, progress, settings
+from pipeline import jpeg, log, minutes, page, progress
 from pipeline.archive import Archive
-from pipeline.errors import BadJpeg, ProcessKilled
+from pipeline.errors import BadJpeg
 
 
 def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, int]:
     """Check every file from start to before stop, and remove those that fail, saying why.
 
-    Return how many minutes were checked, and how many lost files. KeyboardInterrupt and ProcessKilled say how far it came.
+    Return how many minutes were checked, and how many lost files. KeyboardInterrupt says how far it came.
     """
     files = (file for day in archive.days() for file in archive.files_of(day) if file.kind in ("pictures", "texts"))
     found = sorted({file.minute for file in files if file.minute and start <= file.minute < stop})
     removed: list[datetime] = []
-    with (
-        processes.taking_interrupts(),
-        progress.bar(len(found), "minutes") as bar,
-        ProcessPoolExecutor(initializer=_begin, initargs=(settings.storage_settings().root,)) as pool,
-    ):
+    # Threads suffice: Pillow decodes without Python's lock. A day at a time, as years of waiting calls would fill the memory.
+    with progress.bar(len(found), "minutes") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for minute, reason in zip(found, pool.map(_verify, found, chunksize=10), strict=True):
-                bar.update()
-                if reason:
-                    removed.append(minute)
-                    said = f"{minutes.name(minute)} removed: {reason}"
-                    bar.write(said if sys.stdout.isatty() else log.timed(said))
+            for of_day in (list(group) for _, group in groupby(found, datetime.date)):
+                for minute, reason in zip(of_day, pool.map(partial(verify_minute, archive), of_day), strict=True):
+                    bar.update()
+                    if reason:
+                        removed.append(minute)
+                        said = f"{minutes.name(minute)} removed: {reason}"
+                        bar.write(said if sys.stdout.isatty() else log.timed(said))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise KeyboardInterrupt(f"stopped, {len(removed):,} with files removed so far") from None
-        except BrokenProcessPool:
-            why = "a process of it was killed, most often for want of memory"
-            raise ProcessKilled(f"{why}; {len(removed):,} with files removed so far") from None
     if removed:
         page.rebuild(archive, {minute.date() for minute in removed})
     return len(found), len(removed)
-
-
-def _begin(root: str) -> None:
-    processes.end_with_parent()
-    settings.use_root(root)  # a process that was not forked knows no command line
-
-
-def _verify(minute: datetime) -> str:
-    return verify_minute(settings.archive(), minute)
 
 
 def verify_minute(archive: Archive, minute: datetime) -> str:
