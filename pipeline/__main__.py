@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import io
 import json
-import math
 import os
 import re
 import shutil
@@ -59,7 +58,7 @@ def catch_up(options: argparse.Namespace) -> int:
     start = options.start or max(now - options.since, first or now)
     if start < now - timedelta(days=MOST_DAYS):
         raise BadTimestamp(f"--start {minutes.name(start)} is too far back: a catch-up takes {MOST_DAYS:,} days at most")
-    stop = options.stop or now - LEFT_ALONE
+    stop = min(options.stop, now) if options.stop else now - LEFT_ALONE
     is_done, said = catchup.catch_up(start, stop, options.limit, options.workers, options.shared)
     log.say(said)
     if not options.start and (note := upkeep.before_first(first, now - options.since)):
@@ -73,29 +72,14 @@ def status(options: argparse.Namespace) -> int:
     """Say how things are: the newest picture, the last 24 hours, the quota, the disk."""
     found = upkeep.status(settings.archive())
     if options.format == "prometheus":
-        said = upkeep.as_metrics(found, options.max_age)
+        print(upkeep.as_metrics(found, options.max_age), end="")
     else:
-        said = (json.dumps(found) if options.format == "json" else upkeep.as_text(found, options.max_age)) + "\n"
-    if options.output:
-        replace(options.output, said)
-    else:
-        print(said, end="")
+        print(json.dumps(found) if options.format == "json" else upkeep.as_text(found, options.max_age))
     return WELL if upkeep.is_well(found, options.max_age) else NOT_WELL
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file that others read meanwhile."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        new.write_text(text, "utf-8")
-        new.replace(path)
-    except OSError as error:
-        raise BadSettings(f"--output {path}: {error.strerror}") from None
 
 
 def verify(options: argparse.Namespace) -> int:
     """Check every file that is stored, and remove those that are damaged, for catch-up to store again."""
-    processes.check_semaphores()
     checked, removed = upkeep.verify(settings.archive(), options.start, options.stop)
     log.say(
         f"{checked:,} minutes checked, {removed:,} with files removed" + ": catch-up stores them" * bool(removed), sys.stdout
@@ -143,22 +127,6 @@ def serve(options: argparse.Namespace) -> int:
     return WELL
 
 
-def minute(text: str) -> datetime:
-    """Return the minute of an argument."""
-    try:
-        return minutes.MinuteParameter().parse(text)
-    except BadTimestamp as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def end(text: str) -> datetime:
-    """Return the minute that ends a span, which is the present one at the latest."""
-    try:
-        return min(minutes.minute_in(text), minutes.present_minute())
-    except BadTimestamp as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def span(text: str) -> timedelta:
     """Return the span of an argument: 90m, 24h or 7d."""
     if not (parts := re.fullmatch(r"([1-9]\d{0,4})([mhd])", text, re.ASCII)):
@@ -166,28 +134,21 @@ def span(text: str) -> timedelta:
     return int(parts[1]) * {"m": minutes.MINUTE, "h": timedelta(hours=1), "d": timedelta(days=1)}[parts[2]]
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Return what reads a whole number of an argument."""
+def number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+    """Return what reads a number of an argument."""
 
-    def read(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r}: use {least} to {most:,}")
-        return int(text)
+    def read(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if least <= (value := kind(text)) <= most:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r}: use {least} to {most:,}")
 
     return read
 
 
-def age(text: str) -> float:
-    """Return the minutes of an argument, more than none."""
-    with contextlib.suppress(ValueError):
-        if 0 < (number := float(text)) < math.inf:
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is no age: use a number of minutes")
-
-
 def parser() -> Parser:
     """Return what reads the arguments."""
-    name = Path(sys.argv[0]).name
+    name, minute = Path(sys.argv[0]).name, minutes.MinuteParameter().parse
     parser = Parser(
         prog="python -m pipeline" if name == "__main__.py" else name,
         description=__doc__,
@@ -198,7 +159,7 @@ def parser() -> Parser:
 
     def add(name: str, run: Callable[[argparse.Namespace], int], help: str, codes: str = "well", about: str = "") -> Parser:
         verb: Parser = verbs.add_parser(name, help=help, description=about or run.__doc__, epilog=CODES % codes + SETTINGS)
-        verb.set_defaults(run=run)
+        verb.set_defaults(run=run, storage_root=None)
         if run is not serve:
             text = "where the pictures are, in place of [storage] root of luigi.cfg: a folder, or s3://BUCKET/PREFIX"
             verb.add_argument("--storage-root", metavar="ROOT", help=text)
@@ -210,9 +171,9 @@ def parser() -> Parser:
     verb = add("catch-up", catch_up, "store the minutes that are missing", "nothing is missing any more")
     verb.add_argument("--since", type=span, default=span("24h"), help="how far back: 90m, 24h, 7d (default: 24h)")
     verb.add_argument("--start", type=minute, help="first minute, in place of --since, also before the first picture")
-    verb.add_argument("--stop", type=end, help="first minute left alone (default: 5 minutes ago)")
-    verb.add_argument("--limit", type=whole(1, 10**9), help="store so many minutes at most, the newest")
-    verb.add_argument("--workers", type=whole(1, 256), default=8, help="processes side by side, at most (default: 8)")
+    verb.add_argument("--stop", type=minutes.minute_in, help="first minute left alone (default: 5 minutes ago)")
+    verb.add_argument("--limit", type=number(int, 1, 10**9), help="store so many minutes at most, the newest")
+    verb.add_argument("--workers", type=number(int, 1, 256), default=8, help="processes side by side, at most (default: 8)")
     verb.add_argument("--shared", action="store_true", help="share the work with other hosts, through the luigid of luigi.cfg")
 
     codes = "the newest picture is new enough, and none ahead of the clock; 1 not so"
@@ -220,13 +181,13 @@ def parser() -> Parser:
     formats = ("text", "json", "prometheus")
     verb.add_argument("--format", choices=formats, default="text", help="as lines, a JSON object, or metrics (extra monitor)")
     verb.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
-    verb.add_argument("--output", type=Path, metavar="FILE", help="replace this file, at once as a whole, and print nothing")
-    text = "not well when the newest picture is older (default: 5)"
-    verb.add_argument("--max-age", type=age, default=5, metavar="MINUTES", help=text)
+    read, text = number(float, 0.1, 10**9), "not well when the newest picture is older (default: 5)"
+    verb.add_argument("--max-age", type=read, default=5, metavar="MINUTES", help=text)
 
     verb = add("verify", verify, "check what is stored", "every file is well; 1 files were removed")
     verb.add_argument("--start", type=minute, default=datetime.min, help="first minute checked (default: the oldest)")
-    verb.add_argument("--stop", type=end, default=datetime.max, help="first minute not checked (default: none)")
+    text = "first minute not checked (default: none)"
+    verb.add_argument("--stop", type=minutes.minute_in, default=datetime.max, help=text)
 
     verb = add("prune", prune, "remove old pictures")
     verb.add_argument("--dry-run", action="store_true", help="only say what would go")
@@ -245,7 +206,9 @@ def parser() -> Parser:
     verb.add_argument("--offline", action="store_true", help="do not ask Unsplash, which costs one request of the quota")
 
     verb = add("sandbox", serve, "serve sample pictures in the place of Unsplash", "stopped")
-    verb.add_argument("--port", type=whole(0, 65535), default=8000, help="port on 127.0.0.1 (default: 8000; 0: any free one)")
+    verb.add_argument(
+        "--port", type=number(int, 0, 65535), default=8000, help="port on 127.0.0.1 (default: 8000; 0: any free one)"
+    )
     return parser
 
 
@@ -258,7 +221,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reads, code = parser(), FAILED
     try:
         try:
-            code = run(reads, arguments)
+            options = reads.parse_args(arguments)
+            if not options.verb:
+                reads.exit(UNUSABLE, reads.format_help())
+            if options.storage_root is not None:
+                settings.use_root(options.storage_root)
+            code = options.run(options)
         finally:
             if sys.stdout:
                 sys.stdout.flush()
@@ -277,17 +245,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.logger.exception("%s: an error that nobody foresaw", reads.prog)
         return FAILED
     return code
-
-
-def run(reads: Parser, arguments: Sequence[str] | None) -> int:
-    """Run the verb of the arguments; without one show the help."""
-    options = reads.parse_args(arguments)
-    if not options.verb:
-        print(reads.format_help(), end="", file=sys.stderr)
-        return UNUSABLE
-    if getattr(options, "storage_root", None) is not None:
-        settings.use_root(options.storage_root)
-    return int(options.run(options))
 
 
 if __name__ == "__main__":
