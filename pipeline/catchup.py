@@ -24,7 +24,6 @@ from pipeline.slices import Slice, slices
 # What a scheduler does for a slice grows with the slices it knows: in luigid 0.2 ms with 200 of them, 14 ms with 4,000.
 SLICES_AT_ONCE = 250
 SECONDS_BETWEEN_LOOKS = 5
-PROBE_SECONDS = 10
 
 
 class Host:
@@ -42,7 +41,7 @@ class Host:
     def create_remote_scheduler(self, url: str) -> Any:
         """Return the way to luigid; LuigidAway at once if it does not answer, as Luigi itself goes on asking for a minute."""
         self.url = url
-        if not luigid.answers(url, PROBE_SECONDS):
+        if not luigid.answers(url):
             raise LuigidAway(f"luigid does not answer at {url}: start it, or leave out --shared")
         self.scheduler = RemoteScheduler(url)
         return self.scheduler

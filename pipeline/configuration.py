@@ -9,7 +9,7 @@ import sys
 import time
 from configparser import ConfigParser, Error
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pipeline.errors import BadSettings
 
@@ -55,10 +55,11 @@ def read() -> None:
         for name, section in luigi_sections().items():
             for knob, parameter in section.get_params():
                 value(name, knob, parameter)
-    except UnicodeDecodeError:
-        _end("Luigi reads luigi.cfg in the encoding of the locale, which cannot be done here: set PYTHONUTF8=1")
-    except (BadSettings, Error) as error:
-        _end(str(error))
+    except (BadSettings, Error, UnicodeDecodeError) as error:
+        hint = "Luigi reads luigi.cfg in the encoding of the locale, which cannot be done here: set PYTHONUTF8=1"
+        now = "" if sys.stderr.isatty() else time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime())
+        print(f"{now}{BadSettings(hint if isinstance(error, UnicodeDecodeError) else error)}", file=sys.stderr)
+        raise SystemExit(UNUSABLE) from None
 
 
 def luigi_sections() -> dict[str, Any]:
@@ -79,21 +80,13 @@ def value(section: str, knob: str, parameter: Any) -> Any:
         raise BadSettings(f"[{section}] {knob} cannot be read: {error}") from None
 
 
-def _end(reason: str) -> NoReturn:
-    now = "" if sys.stderr.isatty() else time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime())
-    print(f"{now}{BadSettings(reason)}", file=sys.stderr)
-    raise SystemExit(UNUSABLE) from None
-
-
 def _text(path: str) -> str:
     try:
-        content = Path(path).read_bytes()
+        text = Path(path).read_text("utf-8")
     except OSError as error:
         raise BadSettings(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
+        number = error.object.count(b"\n", 0, error.start) + 1
         raise BadSettings(f"{path}, line {number}, is no UTF-8: save the file as UTF-8") from None
     if text.startswith("\ufeff"):  # `luigi` fails on it before anything of this project runs
         raise BadSettings(f"{path}, line 1, begins with a byte order mark, which Luigi cannot read: save the file without one")

@@ -60,25 +60,18 @@ def log_errors(what: str) -> Iterator[None]:
 
 def _take_over(record: logging.LogRecord) -> bool:
     """Write a record of Luigi's as this project's are, if it is news, and keep Luigi from doing so: its lines have no time."""
-    if _is_news(record):
-        logging.getLogger().handle(record)
-    return False
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Tell whether a record of Luigi's says what this project does not say itself; cut it to the one line that helps."""
-    error = record.exc_info[1] if record.exc_info else None
+    error, line = record.exc_info[1] if record.exc_info else None, ""
     if isinstance(error, (RPCError, RequestException)):
         again = ", the next try is in a while" if record.levelno < logging.ERROR else ""
-        _cut(record, f"luigid does not answer{again}: start it, or run with --local-scheduler")
+        line = f"luigid does not answer{again}: start it, or run with --local-scheduler"
     elif isinstance(record.args, tuple) and any(isinstance(argument, luigi.Task) for argument in record.args):
-        return record.levelno < logging.WARNING  # a task's failure is an event, and logged as one
+        if record.levelno >= logging.WARNING:
+            return False  # a task's failure is an event, and logged as one
     elif isinstance(error, PipelineError):
-        _cut(record, str(error))
+        line = str(error)
     elif record.levelno == logging.WARNING and not error:
         return False  # a task's complete() failed, which the task has logged
-    return True
-
-
-def _cut(record: logging.LogRecord, line: str) -> None:
-    record.msg, record.args, record.exc_info = line, (), None
+    if line:
+        record.msg, record.args, record.exc_info = line, (), None
+    logging.getLogger().handle(record)
+    return False

@@ -8,6 +8,7 @@ from urllib.request import getproxies_environment
 import luigi
 import requests
 
+ANSWER_SECONDS = 5
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 _WITHOUT_BRACKETS = str.maketrans("", "", "[]")
 
@@ -34,11 +35,12 @@ def go_past_proxies(url: str) -> None:
     os.environ["no_proxy"] = ",".join(dict.fromkeys(filter(None, map(str.strip, wanted))))
 
 
-def answers(url: str, seconds: float) -> bool:
+def answers(url: str) -> bool:
     """Tell whether luigid answers there a question of the kind that Luigi asks, and neither a proxy nor anything else does."""
     go_past_proxies(url)
     try:
-        with requests.get(f"{url.rstrip('/')}/api/is_paused", timeout=seconds, allow_redirects=False, stream=True) as answer:
+        question = f"{url.rstrip('/')}/api/is_paused"
+        with requests.get(question, timeout=ANSWER_SECONDS, allow_redirects=False, stream=True) as answer:
             return answer.status_code == 200 and next(answer.iter_content(64), b"").startswith(b'{"response"')
     except (requests.RequestException, UnicodeError):  # UnicodeError: of a host with an impossible name
         return False

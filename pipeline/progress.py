@@ -15,9 +15,8 @@ from pipeline.archive import Archive
 from pipeline.errors import EndsRun, QuotaExceeded
 from pipeline.log import log_errors, say
 
-SECONDS_BETWEEN_LINES = 5
+SECONDS_BETWEEN_COUNTS = 5  # each looks at the quota, a request where ROOT is a bucket
 HEARD_SECONDS = 5
-SECONDS_BETWEEN_COUNTS = 1  # beside the bar; each looks at the quota, a request where ROOT is a bucket
 
 
 def bar(total: int, unit: str) -> "tqdm[Any]":
@@ -59,12 +58,13 @@ class Progress:
 
     def summary(self, state: str, missing: Collection[datetime]) -> str:
         """Return how it ended: the reason of every failure among what is missing, and the counts."""
-        failures = [f"{minutes.name(each)} failed: {why}" for each, why in sorted(self._failures.items()) if each in missing]
-        return "\n".join([*failures, self._line(state, self._total - len(missing), len(failures))])
+        self._failures = {each: why for each, why in sorted(self._failures.items()) if each in missing}
+        failures = [f"{minutes.name(each)} failed: {why}" for each, why in self._failures.items()]
+        return "\n".join([*failures, self._line(state, self._total - len(missing))])
 
     def _listen(self) -> None:
         with bar(self._total, "pictures") as shown:
-            said, pause = self._began, SECONDS_BETWEEN_LINES if shown.disable else SECONDS_BETWEEN_COUNTS
+            said = self._began
             while report := self._next_report(shown):
                 minute, reason, end = report
                 if end and (self.ended_by is None or isinstance(self.ended_by, QuotaExceeded)):
@@ -76,25 +76,26 @@ class Progress:
                 else:
                     self.stored += 1
                     shown.update()
-                if time.monotonic() - said >= pause:
+                if time.monotonic() - said >= SECONDS_BETWEEN_COUNTS:
                     said = time.monotonic()
                     if shown.disable:
-                        say(self._line("going on", self.stored, len(self._failures)))
+                        say(self._line("going on", self.stored))
                     else:
-                        shown.set_postfix_str(self._rest(len(self._failures)))
+                        shown.set_postfix_str(self._rest())
 
     def _next_report(self, shown: "tqdm[Any]") -> Any:
         """Wait for a report, with the bar's clock going on: the first picture of a catch-up may be long in coming."""
-        while not self._reports.poll(SECONDS_BETWEEN_COUNTS):
+        while not self._reports.poll(1):
             shown.refresh()
         return self._reports.recv()
 
-    def _line(self, state: str, stored: int, failed: int) -> str:
+    def _line(self, state: str, stored: int) -> str:
         rate = stored / max(time.monotonic() - self._began, 0.001)
-        return f"{state}: {stored} of {self._total} missing stored, {rate:.0f}/s, {self._rest(failed)}"
+        return f"{state}: {stored} of {self._total} missing stored, {rate:.0f}/s, {self._rest()}"
 
-    def _rest(self, failed: int) -> str:
+    def _rest(self) -> str:
         quota = None
         with log_errors("quota"):
             quota = self._archive.quota()
-        return f"{failed} failed, " + (f"{quota.remaining} of {quota.limit} requests left" if quota else "quota not known")
+        left = f"{quota.remaining} of {quota.limit} requests left" if quota else "quota not known"
+        return f"{len(self._failures)} failed, {left}"

@@ -12,15 +12,13 @@ from luigi.cmdline_parser import CmdlineParser
 
 from pipeline import log, luigid
 
-PROBE_SECONDS = 3
-
 
 def main(minute: str, options: Sequence[str]) -> None:
     """Run luigi for the minute; SystemExit has its exit code."""
     arguments, url = ["--module", "pipeline", "StoreImage", "--timestamp", minute, *options], ""
     with CmdlineParser.global_instance(arguments), contextlib.suppress(ValueError):  # luigi says what it cannot read
         url = luigid.url()
-    if url and not luigid.answers(url, PROBE_SECONDS):
+    if url and not luigid.answers(url):
         log.set_up()
         log.logger.warning("luigid does not answer at %s: minute %s runs without it", url, minute)
         arguments.append("--local-scheduler")

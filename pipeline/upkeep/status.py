@@ -92,26 +92,25 @@ def as_metrics(found: dict[str, Any], most_minutes: float) -> str:
     except ImportError:
         raise BadSettings("metrics need the extra monitor: pip install '.[monitor]'") from None
     registry = CollectorRegistry()
-
-    def say(name: str, text: str, value: float | None) -> None:
-        if value is not None:
-            Gauge(f"pictures_{name}", text, registry=registry).set(value)
-
-    def say_each(name: str, text: str, values: dict[str, int]) -> None:
-        gauge = Gauge(f"pictures_{name}", text, ["state"], registry=registry)
-        for state, value in values.items():
-            gauge.labels(state).set(value)
-
     newest, day, quota = found["newest"], found["last_24_hours"], found["quota"] or {}
     at = minutes.minute_in(newest).replace(tzinfo=timezone.utc).timestamp() if newest else None
-    say("well", "1 if the newest picture is not too old and none is ahead of the clock", is_well(found, most_minutes))
-    say("newest_timestamp_seconds", "The newest picture's minute", at)
-    say("ahead", "Pictures that are ahead of the clock", len(found["ahead"]))
-    say_each("last_day", "Minutes of the last 24 hours", {each: day[each] for each in ("stored", "missing", "failed")})
-    say("last_day_bytes", "Size of what the last 24 hours stored", day["bytes"])
-    say("quota_requests", "Requests of the API that this hour allows", quota.get("limit"))
-    say("quota_requests_left", "Requests of the API that are left this hour", quota.get("remaining"))
-    say_each("disk_bytes", "The disk under ROOT", found["disk"] or {})
+    metrics: list[tuple[str, str, Any]] = [  # the values are one, or several by their state
+        ("well", "1 if the newest picture is not too old and none is ahead of the clock", is_well(found, most_minutes)),
+        ("newest_timestamp_seconds", "The newest picture's minute", at),
+        ("ahead", "Pictures that are ahead of the clock", len(found["ahead"])),
+        ("last_day", "Minutes of the last 24 hours", {each: day[each] for each in ("stored", "missing", "failed")}),
+        ("last_day_bytes", "Size of what the last 24 hours stored", day["bytes"]),
+        ("quota_requests", "Requests of the API that this hour allows", quota.get("limit")),
+        ("quota_requests_left", "Requests of the API that are left this hour", quota.get("remaining")),
+        ("disk_bytes", "The disk under ROOT", found["disk"]),
+    ]
+    for name, text, value in metrics:
+        if isinstance(value, dict):
+            gauge = Gauge(f"pictures_{name}", text, ["state"], registry=registry)
+            for state, number in value.items():
+                gauge.labels(state).set(number)
+        elif value is not None:
+            Gauge(f"pictures_{name}", text, registry=registry).set(value)
     return generate_latest(registry).decode()
 
 
