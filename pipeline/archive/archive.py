@@ -100,6 +100,9 @@ class Archive(Days):
                 if not sizes.get(f"{name}.jpg") and not (sizes.get(f"{name}.json") and self.has_photo(minute, topics)):
                     yield minute
 
+    def _wants_photo(self, minute: datetime, topics: Sequence[str]) -> bool:
+        return not (self.has_photo(minute, topics) or self.has_picture(minute))
+
     def try_filing(self, minute: datetime, photos: int) -> None:
         """Raise what would keep so many photos from being filed, the first under this minute."""
         self.files.try_writing(file_name(minute, ".json"), photos * PHOTO_BYTES)
@@ -110,14 +113,9 @@ class Archive(Days):
 
     def file_photos(self, photos: Mapping[datetime, Photo], topics: Sequence[str]) -> None:
         """File each photo under its minute, unless the minute has one of the topics by now: the first answer wins."""
-        contents = {file_name(minute, ".json"): json.dumps(photo).encode() + b"\n" for minute, photo in photos.items()}
-        made = self.files.put_new(contents)
-        for minute, name in zip(photos, contents, strict=True):
-            if name not in made:
-                self.files.put(name, contents[name], functools.partial(self._wants_photo, minute, topics))
-
-    def _wants_photo(self, minute: datetime, topics: Sequence[str]) -> bool:
-        return not (self.has_photo(minute, topics) or self.has_picture(minute))
+        minutes = {file_name(minute, ".json"): minute for minute in photos}
+        contents = {name: json.dumps(photos[minute]).encode() + b"\n" for name, minute in minutes.items()}
+        self.files.put_all(contents, lambda name: self._wants_photo(minutes[name], topics))
 
     def put_address(self, minute: datetime, address: str) -> None:
         """Store the address of the minute's picture."""
@@ -192,18 +190,6 @@ class Archive(Days):
             self.files.delete([*doomed[:1], names.thumbnail_name(minute), *doomed[1:]] if doomed else [])
         return had_picture, reason
 
-    def page_file(self, name: str) -> str:
-        """Return the content of a file of the web page; nothing if there is none."""
-        return (self.files.get(name) or b"").decode("utf-8", "replace")
-
-    def put_page_file(self, name: str, content: str) -> None:
-        """Store a file of the web page."""
-        self.files.put(name, content.encode("utf-8", "replace"))
-
-    def update_page_file(self, name: str, change: Callable[[str], str]) -> None:
-        """Replace a file of the web page by what `change` returns for its content, nothing if there is none."""
-        self.files.update(name, lambda content: change((content or b"").decode("utf-8", "replace")).encode())
-
     def put_quota(self, quota: Quota | None) -> None:
         """Keep what the last answer of the API said of the quota."""
         if quota and quota != self._quota:
@@ -222,22 +208,14 @@ class Archive(Days):
 
     def warn_of_conditions(self) -> None:
         """Say in the log what is wrong with the conditions of a bucket's store."""
-        if problem := self.conditions():
+        if problem := self.files.conditions():
             log.logger.warning("%s: of two hosts that write a file at once, the last one wins", problem)
-
-    def conditions(self) -> str:
-        """Return what is wrong with the conditions of a bucket's store; nothing if all is well."""
-        return self.files.conditions()
 
     def try_out(self) -> None:
         """Write a file as a run does, and remove it."""
         name = names.temporary_name("check")
         self.files.put(name, b"check\n", only_if=lambda: True)
         self.files.delete([name])
-
-    def usage(self) -> dict[str, int] | None:
-        """Return the total, used and free bytes of the disk; None where there is no such limit."""
-        return self.files.usage()
 
     def is_outside(self, day: date) -> bool:
         """Tell whether a link leads from the day's folder, or that of its thumbnails, out of ROOT."""
@@ -248,10 +226,6 @@ class Archive(Days):
         folders = ["", *(f"{day}{folder}" for day in self.days() for folder in ("", "/thumb") if not self.is_outside(day))]
         found = ((folder, self.files.sizes(folder)) for folder in folders)
         return {f"{folder}/{name}": sizes[name] for folder, sizes in found for name in sizes if names.is_leftover(name)}
-
-    def remove(self, doomed: Iterable[str]) -> None:
-        """Remove files by their names below ROOT."""
-        self.files.delete(doomed)
 
     def remove_empty(self, day: date) -> None:
         """Remove the day's folders if they are empty."""

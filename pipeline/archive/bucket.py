@@ -6,17 +6,18 @@ lock of that machine, so that nothing of theirs is lost in a store that knows no
 promised there.
 """
 
-import contextlib
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 
-from luigi.contrib.s3 import S3Client, S3Target
+from luigi.contrib.s3 import S3Target
 
-from pipeline.archive.disk import Change, Condition
-from pipeline.archive.names import LAST, temporary_name
+from pipeline.archive.disk import Change, Condition, locked
+from pipeline.archive.names import temporary_name
 from pipeline.archive.s3 import Object, Objects
 from pipeline.errors import StorageFailed
 
@@ -34,8 +35,8 @@ _UNKNOWN = Object("", 0)
 class BucketTarget(S3Target):
     """An object as Luigi's own target, which exists when the archive says so."""
 
-    def __init__(self, path: str, is_complete: Condition, client: S3Client) -> None:
-        super().__init__(path, client=client)
+    def __init__(self, path: str, is_complete: Condition) -> None:
+        super().__init__(path)
         self._is_complete = is_complete
 
     def exists(self) -> bool:
@@ -58,7 +59,7 @@ class Bucket:
         return self._objects.address(name)
 
     def target(self, name: str, is_complete: Condition) -> BucketTarget:
-        return BucketTarget(self.path(name), is_complete, self._objects.client)
+        return BucketTarget(self.path(name), is_complete)
 
     def size(self, name: str) -> int | None:
         found = self._find(name)
@@ -70,11 +71,10 @@ class Bucket:
             found = self._get(name)
         return found.content if found else None
 
-    def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> Mapping[str, int]:
+    def sizes(self, folder: str, after: str = "", suffix: str = "") -> dict[str, int]:
         found = self._objects.list(f"{folder}/", f"{folder}/{after}" if after else "")
         self._listed[folder] = time.monotonic(), after, frozenset(found)
-        sizes = {name.rpartition("/")[2]: each.size for name, each in found.items() if each}
-        return {name: size for name, size in sizes.items() if name < before and name.endswith(suffix)}
+        return {os.path.basename(name): each.size for name, each in found.items() if each and name.endswith(suffix)}
 
     def folders(self) -> list[str]:
         return [name.rstrip("/") for name, each in self._objects.list("").items() if not each]
@@ -91,16 +91,8 @@ class Bucket:
                     return True
         raise StorageFailed(f"{self.path(name)}: other runs were faster {TRIES} times")
 
-    def put_new(self, contents: Mapping[str, bytes]) -> list[str]:
-        return [name for name, content in contents.items() if self._put_new(name, content)]
-
-    def _put_new(self, name: str, content: bytes) -> bool:
-        if self.conditions():
-            return self.put(name, content, only_if=lambda: not self.size(name))
-        if self._put(name, content, _NEW):
-            return True
-        found = self._get(name)
-        return bool(found and not found.size and self._put(name, content, _unchanged(found)))
+    def put_all(self, contents: Mapping[str, bytes], only_if: Callable[[str], bool]) -> list[str]:
+        return [name for name, content in contents.items() if self.put(name, content, partial(only_if, name))]
 
     def update(self, name: str, change: Change) -> None:
         with self.lock(os.path.dirname(name)):
@@ -122,22 +114,11 @@ class Bucket:
             self._objects.delete(name, {})
             self._remember(name, None)
 
-    @contextlib.contextmanager
-    def lock(self, folder: str) -> Iterator[None]:
+    def lock(self, folder: str) -> AbstractContextManager[None]:
         """Take turns with the runs of this machine by a lock of its own."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield
-            return
-        place = hashlib.sha256(self.path(folder).encode()).hexdigest()[:16]
-        path = f"{tempfile.gettempdir()}/picture-a-minute-{os.getuid()}-{place}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        user, place = getattr(os, "getuid", int)(), hashlib.sha256(self.path(folder).encode()).hexdigest()[:16]
+        path = f"{tempfile.gettempdir()}/picture-a-minute-{user}-{place}.lock"
+        return locked(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0))
 
     def usage(self) -> None:
         return None

@@ -46,30 +46,24 @@ class Days:
                     yield DayFile(f"{folder}/{name}", size, kind, names.minute_of(day, name))
 
     def stored(self, minutes: Iterable[datetime]) -> list[datetime]:
-        """Return those of the minutes that have a picture."""
+        """Return those of the minutes, in order, that have a picture."""
         return self._with_file(minutes, ".jpg")
 
     def failed(self, minutes: Iterable[datetime]) -> list[datetime]:
-        """Return those of the minutes that have the reason of a failure."""
+        """Return those of the minutes, in order, that have the reason of a failure."""
         return self._with_file(minutes, ".error")
 
     def outcomes_of(self, day: date) -> tuple[list[datetime], list[datetime]]:
         """Return the day's minutes that have a picture, and those that failed and have none, in order."""
-        stored = self._pictures(day)
-        return stored, sorted(set(names.minutes_with(".error", day, self.files.sizes(f"{day}", suffix=".error"))) - set(stored))
+        stored = self._minutes_of(day)
+        return stored, sorted(set(self._minutes_of(day, ".error")).difference(stored))
 
     def missing(self, start: datetime, stop: datetime) -> list[datetime]:
         """Return the minutes from start to before stop that have no picture, as far as they were not pruned."""
-        start, missing = max(start, self.pruned_before()), []
-        for number in range((stop - start).days + 2):
-            midnight = datetime.combine(start.date(), time_of_day.min) + number * _DAY
-            first, last = max(start, midnight), min(stop, midnight + _DAY)
-            if first < last:
-                after, before = f"{first:%H%M}", f"{last - timedelta.resolution:%H%M}{names.LAST}"
-                sizes = self.files.sizes(f"{midnight.date()}", after, before, ".jpg")
-                begin, end = (first - midnight) // MINUTE, -((midnight - last) // MINUTE)
-                missing += [midnight + n * MINUTE for n in range(begin, end) if not sizes.get(f"{n // 60:02}{n % 60:02}.jpg")]
-        return missing
+        start = max(start, self.pruned_before())
+        minutes = [start + number * MINUTE for number in range(-((start - stop) // MINUTE))]
+        stored = set(self.stored(minutes))
+        return [minute for minute in minutes if minute not in stored]
 
     def complete(self, asked: Iterable[datetime]) -> list[datetime]:
         """Return those of the minutes that no span stores: with a picture, or one that was pruned, or later than now."""
@@ -80,20 +74,20 @@ class Days:
     def oldest(self) -> datetime | None:
         """Return the first minute that has a picture and was not to be pruned."""
         first_kept = self.pruned_before().date()
-        return next((minute for day in self.days() if day >= first_kept for minute in self._pictures(day)), None)
+        return next((minute for day in self.days() if day >= first_kept for minute in self._minutes_of(day)), None)
 
     def newest(self) -> datetime | None:
         """Return the last minute that has a picture and is not later than now."""
         now = present_minute()
         days = (day for day in reversed(self.days()) if day <= now.date())
-        return next((minute for day in days for minute in reversed(self._pictures(day)) if minute <= now), None)
+        return next((minute for day in days for minute in reversed(self._minutes_of(day)) if minute <= now), None)
 
     def is_newest(self, minute: datetime) -> bool:
         """Tell whether no later minute has a picture, up to now; a minute later than now is not the newest."""
         now = present_minute()
         for distance in range((now.date() - minute.date()).days, -1, -1):
             after = "" if distance else f"{minute:%H%M}"
-            if any(minute < each <= now for each in self._pictures(minute.date() + distance * _DAY, after)):
+            if any(minute < each <= now for each in self._minutes_of(minute.date() + distance * _DAY, after=after)):
                 return False
         return minute <= now
 
@@ -101,7 +95,7 @@ class Days:
         """Return the minutes later than now that have a picture: the clock was wrong, then or now."""
         now = present_minute()
         days = (day for day in self.days() if day >= now.date())
-        return [minute for day in days for minute in self._pictures(day) if minute > now]
+        return [minute for day in days for minute in self._minutes_of(day) if minute > now]
 
     def pruned_before(self) -> datetime:
         """Return the minute before which pictures were pruned: what is missing there stays missing."""
@@ -121,12 +115,12 @@ class Days:
     def _with_file(self, minutes: Iterable[datetime], suffix: str) -> list[datetime]:
         found: list[datetime] = []
         for day, of_day in groupby(sorted(minutes), key=datetime.date):
-            first, *others = of_day
-            sizes = self.files.sizes(f"{day}", f"{first:%H%M}", suffix=suffix)
-            found += [minute for minute in (first, *others) if sizes.get(f"{minute:%H%M}{suffix}")]
+            asked = list(of_day)
+            found += sorted(set(asked).intersection(self._minutes_of(day, suffix, f"{asked[0]:%H%M}")))
         return found
 
-    def _pictures(self, day: date, after: str = "") -> list[datetime]:
-        """Return the day's minutes that have a picture, in order."""
-        sizes = self.files.sizes(f"{day}", after, suffix=".jpg")
-        return list(names.minutes_with(".jpg", day, (name for name, size in sizes.items() if size)))
+    def _minutes_of(self, day: date, suffix: str = ".jpg", after: str = "") -> list[datetime]:
+        """Return the day's minutes that have such a file, which is not empty, in order."""
+        sizes = self.files.sizes(f"{day}", after, suffix)
+        minutes = (names.minute_of(day, name) for name in sorted(sizes) if sizes[name])
+        return [minute for minute in minutes if minute]

@@ -19,7 +19,7 @@ from pathlib import Path
 import luigi
 
 from pipeline import log
-from pipeline.archive.names import LAST, is_leftover, temporary_name
+from pipeline.archive.names import is_leftover, temporary_name
 from pipeline.errors import NameTaken, PipelineError, RootUnusable, StorageFailed
 
 try:
@@ -28,12 +28,10 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
-_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ELOOP)
 _IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 _CANNOT_FLUSH = (errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF)
 # Without waiting, should somebody have put a pipe there.
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
-
 
 Change = Callable[[bytes | None], bytes | None]
 Condition = Callable[[], bool]
@@ -81,19 +79,15 @@ class Disk:
 
     def get(self, name: str) -> bytes | None:
         """Return the content of the file; None if there is none."""
-        with _naming_errors(self.path(name)):
-            try:
-                with open(self.path(name), "rb", buffering=0, opener=_open_at_once) as file:
-                    return file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
-            except OSError as error:
-                if error.errno not in _NO_FILE:
-                    raise
+        path = Path(self.path(name))
+        with _naming_errors(str(path)), contextlib.suppress(FileNotFoundError):
+            return path.read_bytes() if path.is_file() else None  # a pipe would have it wait for a writer
         return None
 
-    def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> Mapping[str, int]:
-        """Return the sizes of what lies in the folder by its name there, of names between two that end so."""
+    def sizes(self, folder: str, after: str = "", suffix: str = "") -> dict[str, int]:
+        """Return the sizes of what lies in the folder by its name there, of names that come after one and end so."""
         with _naming_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found = (name for name in os.listdir(self.path(folder)) if after < name < before and name.endswith(suffix))
+            found = (name for name in os.listdir(self.path(folder)) if name > after and name.endswith(suffix))
             return {name: self.size(f"{folder}/{name}") or 0 for name in found}
         return {}
 
@@ -105,36 +99,30 @@ class Disk:
 
     def put(self, name: str, content: bytes, only_if: Condition | None = None) -> bool:
         """Give the file this content for good if `only_if` holds, asked while no other run writes it; tell whether it did."""
-        with self._temporary_file(name, content) as temporary, _opened(os.path.dirname(temporary)) as folder:
-            with _locked(folder):
-                if only_if and not only_if():
-                    return False
-                os.replace(temporary, self.path(name))
-            _flush(folder)
-        return True
+        return bool(self.put_all({name: content}, lambda _: not only_if or only_if()))
 
-    def put_new(self, contents: Mapping[str, bytes]) -> list[str]:
-        """Make those of the files, for good, that are not there or empty, a folder's at once; return the names of these."""
-        made: list[str] = []
+    def put_all(self, contents: Mapping[str, bytes], only_if: Callable[[str], bool]) -> list[str]:
+        """Do so with each file for whose name `only_if` holds, those of a folder at once; return the names of these."""
+        written: list[str] = []
         for folder, names in groupby(sorted(contents), key=os.path.dirname):
             with contextlib.ExitStack() as files:
                 temporary = {name: files.enter_context(self._temporary_file(name, contents[name])) for name in names}
-                with _naming_errors(), _opened(self.path(folder)) as opened:
-                    with _locked(opened):
-                        new = [name for name in temporary if not self.size(name)]
-                        for name in new:
-                            os.replace(temporary[name], self.path(name))
-                    _flush(opened)
-                made += new
-        return made
+                with self.lock(folder):
+                    chosen = [name for name in temporary if only_if(name)]
+                    for name in chosen:
+                        os.replace(temporary[name], self.path(name))
+                if chosen:
+                    _flush(self.path(folder))
+                written += chosen
+        return written
 
     def update(self, name: str, change: Change) -> None:
         """Replace the file's content by what `change` returns for it, while no other run writes it; None is no file.
 
         `change` may be called more than once, and only its last call counts.
         """
-        self._check_existence()
-        with _naming_errors(), _opened(self.path(os.path.dirname(name))) as folder, _locked(folder):
+        folder = os.path.dirname(name)
+        with self.lock(folder):
             before = self.get(name)
             content = change(before)
             if content is None:
@@ -142,20 +130,22 @@ class Disk:
             elif content != before:
                 with self._temporary_file(name, content) as temporary:
                     os.replace(temporary, self.path(name))
-                _flush(folder)
+                _flush(self.path(folder))
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove the files, in this order, as far as they are there."""
         with _naming_errors():
             for name in names:
-                _remove_if_there(self.path(name))
+                Path(self.path(name)).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, folder: str) -> Iterator[None]:
         """Keep the other runs of this machine, on a disk of all machines, from what they do under the folder's lock."""
         self._check_existence()
-        with _naming_errors(), _opened(self.path(folder)) as opened, _locked(opened):
-            yield
+        with _naming_errors():
+            _make_folder(self.path(folder))
+            with locked(self.path(folder), _FOLDER):
+                yield
 
     def usage(self) -> dict[str, int] | None:
         """Return the total, used and free bytes of the disk; None where there is no such limit."""
@@ -198,7 +188,7 @@ class Disk:
                     os.fsync(file.fileno())
                 yield temporary
             finally:
-                _remove_if_there(temporary)
+                Path(temporary).unlink(missing_ok=True)
 
     def _check_existence(self) -> None:
         if self._must_exist and not os.path.isdir(self._must_exist):
@@ -213,71 +203,44 @@ class Disk:
                     self.delete([os.path.join(folder, each)])
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting for a writer, should somebody have put a pipe there."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 @contextlib.contextmanager
 def _naming_errors(path: str = "") -> Iterator[None]:
     """Raise the system's errors as StorageFailed where another try may help, and by what they mean where none can."""
     try:
         yield
     except OSError as error:
-        kind: type[PipelineError] = RootUnusable
-        if error.errno in _MAY_PASS:
-            kind = StorageFailed
-        elif error.errno in _IN_THE_WAY:
-            kind = NameTaken
+        kind = StorageFailed if error.errno in _MAY_PASS else NameTaken if error.errno in _IN_THE_WAY else RootUnusable
         raise kind(f"{path or error.filename2 or error.filename or 'the disk'}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
-def _opened(folder: str) -> Iterator[int]:
-    """Lend the folder's descriptor, by which it is locked and flushed; Windows has none."""
-    _make_folder(folder)
+def locked(path: str, flags: int) -> Iterator[None]:
+    """Hold a lock of what is there: as long as it takes to decide and to rename, never while anything is waited for."""
     if fcntl is None:
-        yield -1
+        yield
         return
-    descriptor = os.open(folder, _FOLDER)
+    descriptor = os.open(path, flags, 0o600)
     try:
-        yield descriptor
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def _locked(folder: int) -> Iterator[None]:
-    """Hold the folder's lock: for as long as it takes to decide and to rename, never while anything is waited for."""
-    if fcntl is not None:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(folder, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(folder, fcntl.LOCK_UN)
-
-
-def _flush(folder: int) -> None:
+def _flush(folder: str) -> None:
     """Make a rename in the folder survive a power cut. Windows has no way to ask for it, nor have some file systems."""
-    if fcntl is not None:
-        try:
-            os.fsync(folder)
-        except OSError as error:
-            if error.errno not in _CANNOT_FLUSH:
-                raise
-            _warn_of_no_flush()
-
-
-def _make_folder(folder: str) -> None:
-    """Make the folder and those above it that are not there, so that they survive a power cut."""
-    if not os.path.isdir(folder):
-        with _opened(os.path.dirname(folder) or ".") as above:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder)
-            _flush(above)
+    if fcntl is None:
+        return
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+        _warn_of_no_flush()
+    finally:
+        os.close(descriptor)
 
 
 @functools.cache
@@ -285,6 +248,11 @@ def _warn_of_no_flush() -> None:
     log.logger.warning("this file system cannot flush a folder: a power cut may take back the last files, each whole")
 
 
-def _remove_if_there(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+def _make_folder(folder: str) -> None:
+    """Make the folder and those above it that are not there, so that they survive a power cut."""
+    if not os.path.isdir(folder):
+        above = os.path.dirname(folder) or "."
+        _make_folder(above)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        _flush(above)

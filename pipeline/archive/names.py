@@ -3,12 +3,10 @@
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date, datetime
 from datetime import time as time_of_day
 
-# No name of this project's comes after it.
-LAST = "~"
 LATEST, QUOTA, PRUNED_BEFORE = "latest.jpg", "quota", "pruned-before"
 # What the user has chosen: lines of a minute and the id of its photo.
 KEPT, BANNED = "kept", "banned"
@@ -23,8 +21,7 @@ _PAGE_OF_A_DAY = re.compile(r"index\.html|([01]\d|2[0-3])\.js", re.ASCII)
 
 def file_name(minute: datetime, suffix: str) -> str:
     """Return the name of a minute's file, as `2026-11-23/1205.jpg`."""
-    text = minute.isoformat()
-    return f"{text[:10]}/{text[11:13]}{text[14:16]}{suffix}"
+    return f"{minute.date()}/{minute:%H%M}{suffix}"
 
 
 def thumbnail_name(minute: datetime) -> str:
@@ -70,12 +67,6 @@ def minute_of(day: date, name: str) -> datetime | None:
     """Return the minute that a file of the day's folder is of; None for another file."""
     found = _OF_A_MINUTE.fullmatch(name)
     return datetime.combine(day, time_of_day(int(found[1]), int(found[2]))) if found else None
-
-
-def minutes_with(suffix: str, day: date, found: Iterable[str]) -> Iterator[datetime]:
-    """Give the minutes, in order, that have a file with the suffix among those found in the day's folder."""
-    minutes = (minute_of(day, name) for name in sorted(found) if name.endswith(suffix))
-    return (minute for minute in minutes if minute)
 
 
 def kind_of(day: date, folder: str, name: str) -> str:

@@ -70,25 +70,18 @@ class Objects:
         self._bucket, self._prefix = parts.netloc, f"{parts.path.strip('/')}/".lstrip("/")
         if not self._bucket:
             raise BadSettings(f"[storage] root is {address}: it names no bucket, as s3://bucket/prefix does")
-        self._clients: dict[int, S3Client] = {}
+        self._clients: dict[int, Any] = {}
         self.refuses_conditions = False
 
     def address(self, name: str) -> str:
         """Return the object's address."""
         return f"{self._address}/{name}" if name else self._address
 
-    @property
-    def client(self) -> S3Client:
-        """Return the client of this process: connections do not survive a fork."""
-        if os.getpid() not in self._clients:
-            self._clients = {os.getpid(): S3Client(config=CONFIG)}
-        return self._clients[os.getpid()]
-
     def get(self, name: str, tries: int = BODY_TRIES) -> Object | None:
         """Fetch the object. botocore tries again what has no answer, but not what is cut within its body."""
         with _naming_errors(self.address(name)):
             try:
-                answer = self._boto3.get_object(Bucket=self._bucket, Key=self._prefix + name)
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
                 content = answer["Body"].read()
                 return Object(answer["ETag"], len(content), content)
             except (HTTPClientError, IncompleteReadError):
@@ -106,7 +99,7 @@ class Objects:
         start = len(self._prefix)
         place = {"Bucket": self._bucket, "Prefix": self._prefix + prefix, "Delimiter": "/"}
         with _naming_errors(self.address(prefix)):
-            pages = self._boto3.get_paginator("list_objects_v2")
+            pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(**place, **({"StartAfter": self._prefix + after} if after else {})):
                 found |= {each["Key"][start:]: Object(each["ETag"], each["Size"]) for each in page.get("Contents", ())}
                 found |= {each["Prefix"][start:]: None for each in page.get("CommonPrefixes", ())}
@@ -130,13 +123,16 @@ class Objects:
         return bool(self._ask(name, "delete_object", conditions))
 
     @property
-    def _boto3(self) -> Any:
-        with _naming_errors("[s3]"):
-            return self.client.s3.meta.client
+    def _client(self) -> Any:
+        """Return boto3's client, of this process: connections do not survive a fork."""
+        if os.getpid() not in self._clients:
+            with _naming_errors("[s3]"):
+                self._clients = {os.getpid(): S3Client(config=CONFIG).s3.meta.client}
+        return self._clients[os.getpid()]
 
     def _ask(self, name: str, what: str, conditions: Mapping[str, str], **options: Any) -> Any:
         """Return the answer about an object; nothing if a condition does not hold."""
-        ask, place = getattr(self._boto3, what), {"Bucket": self._bucket, "Key": self._prefix + name}
+        ask, place = getattr(self._client, what), {"Bucket": self._bucket, "Key": self._prefix + name}
         with _naming_errors(self.address(name)):
             if conditions and not self.refuses_conditions:
                 try:

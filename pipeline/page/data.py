@@ -18,20 +18,19 @@ HOUR = timedelta(hours=1)
 
 Entry = dict[str, Any]
 
-_SCRIPT = re.compile(r'pictureAMinute\("([^"]*)", (.*), "([^"]*)"\);\n', re.DOTALL)
+_SCRIPT = re.compile(rb'pictureAMinute\("([^"]*)", (.*), "([^"]*)"\);\n', re.DOTALL)
+_END = f', "{VERSION}");\n'.encode()
 
 
 def publish(archive: Archive, minute: datetime, photo: Photo, content: bytes, has_thumbnail: bool) -> bool:
     """Show a minute's picture: latest.jpg and index.html if it is the newest, and the data of its hour.
 
-    Tell whether it is the only picture.
-
-    The first of an hour also shows what the hour before lacks: a run was killed, or the clock was wrong.
+    Tell whether it is the only picture. The first of an hour also shows what the hour before lacks: a run was killed, or the
+    clock was wrong.
     """
     entry = picture_entry(photo, len(content), has_thumbnail)
     begins_hour = add_pictures(archive, {minute: entry})
-    if is_newest := archive.publish_latest(minute, content):
-        archive.put_page_file("index.html", html.index(minute, entry, VERSION))
+    is_newest = _show_if_newest(archive, minute, content, entry)
     is_only = (begins_hour or not is_newest) and refresh(archive, [minute.date()])
     if begins_hour:
         before = max(minute, datetime.min + HOUR) - HOUR
@@ -45,15 +44,14 @@ def add_pictures(archive: Archive, entries: Mapping[datetime, Entry]) -> bool:
     Pictures that are later than now are left out: their time has not come.
     """
     shown = sorted(minute for minute in entries if minute <= present_minute())
-    hours = groupby(shown, key=lambda minute: minute.replace(minute=0))
-    begins = [_merge(archive, hour, {minute: entries[minute] for minute in of_hour}) for hour, of_hour in hours]
+    begins = [_merge(archive, hour, {each: entries[each] for each in of_hour}) for hour, of_hour in groupby(shown, _hour_of)]
     return any(begins)
 
 
 def note_failure(archive: Archive, minute: datetime, reason: str) -> None:
     """Add the reason of a failure to the data of its hour, unless the minute has a picture."""
     if minute <= present_minute():
-        _merge(archive, minute.replace(minute=0), {minute: {"error": _text(reason), "at": now_in_words()}})
+        _merge(archive, _hour_of(minute), {minute: {"error": _text(reason), "at": now_in_words()}})
 
 
 def refresh(archive: Archive, days: Iterable[date]) -> bool:
@@ -62,8 +60,8 @@ def refresh(archive: Archive, days: Iterable[date]) -> bool:
     Tell whether there is one picture alone.
     """
     for asset in ("page.css", "page.js"):
-        if archive.page_file(asset) != (content := html.asset(asset)):
-            archive.put_page_file(asset, content)
+        if archive.files.get(asset) != (content := html.asset(asset).encode()):
+            archive.files.put(asset, content)
     newest, oldest, pruned_before = archive.newest(), archive.oldest(), archive.pruned_before()
     state = {
         "minute": name(newest) if newest else None,
@@ -72,73 +70,58 @@ def refresh(archive: Archive, days: Iterable[date]) -> bool:
         "pruned": f"{pruned_before.date()}" if pruned_before != datetime.min else None,
         "demo": is_demo(),
     }
-    archive.put_page_file("newest.js", _script("newest", state))
-    archive.put_page_file("favourites.js", _script("favourites", sorted(archive.chosen(KEPT))))
+    archive.files.put("newest.js", _script("newest", state))
+    archive.files.put("favourites.js", _script("favourites", sorted(archive.chosen(KEPT))))
     counts = {f"{day}": [len(minutes) for minutes in archive.outcomes_of(day)] for day in set(days)}
 
-    def merge(content: str) -> str:
+    def merge(content: bytes | None) -> bytes:
         merged = {**(_data(content) or {}), **counts}
         kept = {day: merged[day] for day in sorted(merged) if any(merged[day]) and day >= f"{pruned_before.date()}"}
         return _script("calendar", kept)
 
-    archive.update_page_file("calendar.js", merge)
+    archive.files.update("calendar.js", merge)
     return newest is not None and newest == oldest
 
 
 def complete_hours(archive: Archive, stored: Iterable[datetime]) -> None:
     """Make the data of those hours again that lack one of the stored pictures: a run that was killed did not show it."""
-    for hour, of_hour in groupby(sorted(stored), key=lambda minute: minute.replace(minute=0)):
-        known = _data(archive.page_file(hour_name(hour))) or {}
+    for hour, of_hour in groupby(sorted(stored), _hour_of):
+        known = _data(archive.files.get(hour_name(hour))) or {}
         if any("id" not in known.get(f"{minute:%M}", {}) for minute in of_hour):
-            archive.put_page_file(hour_name(hour), _script(name(hour)[:13], hour_data(archive, hour)))
+            archive.files.put(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
 
 
-def rebuild(archive: Archive, days: Iterable[date]) -> None:
-    """Make everything that is shown of the days again from the archive, and show its newest picture."""
-    remade = list(days)
-    for day in remade:
-        for hour in sorted({minute.replace(minute=0) for minutes in archive.outcomes_of(day) for minute in minutes}):
-            archive.put_page_file(hour_name(hour), _script(name(hour)[:13], hour_data(archive, hour)))
+def rebuild(archive: Archive, minutes: Iterable[datetime]) -> None:
+    """Make everything that is shown of the minutes' hours again from the archive, and show its newest picture."""
+    hours = {_hour_of(minute) for minute in minutes}
+    for hour in hours:
+        archive.files.put(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
     show_newest(archive)
-    refresh(archive, remade)
-
-
-def show_choices(archive: Archive, minute: datetime) -> None:
-    """Show that the minute's picture was made a favourite, or is gone."""
-    hour = minute.replace(minute=0)
-    archive.put_page_file(hour_name(hour), _script(name(hour)[:13], hour_data(archive, hour)))
-    show_newest(archive)
-    refresh(archive, [minute.date()])
+    refresh(archive, {hour.date() for hour in hours})
 
 
 def show_newest(archive: Archive) -> None:
     """Make the newest picture latest.jpg, and show it in index.html."""
     newest = archive.newest()
     if newest is None:
-        archive.remove(["latest.jpg"])
-        archive.put_page_file("index.html", html.index(None, {}, VERSION))
-    elif (content := archive.content(newest, ".jpg")) and archive.publish_latest(newest, content):
-        entry = picture_entry(archive.photo(newest), len(content))
-        archive.put_page_file("index.html", html.index(newest, entry, VERSION))
+        archive.files.delete(["latest.jpg"])
+        archive.files.put("index.html", html.index(None, {}, VERSION))
+    elif content := archive.content(newest, ".jpg"):
+        _show_if_newest(archive, newest, content, picture_entry(archive.photo(newest), len(content)))
 
 
 def hour_data(archive: Archive, hour: datetime) -> dict[str, Entry]:
     """Return the data of an hour, as the archive's files have them."""
-    now = present_minute()
-    files = [
-        file for file in archive.files_of(hour.date()) if file.minute and file.minute <= now and file.minute.hour == hour.hour
-    ]
+    files = [file for file in archive.files_of(hour.date()) if file.minute and _hour_of(file.minute) == hour]
     sizes = {file.minute: file.size for file in files if file.minute and file.kind == "pictures" and file.size}
     kept, thumbnails = archive.chosen(KEPT), {file.minute for file in files if file.kind == "thumbnails"}
     failures = archive.failures(file.minute for file in files if file.minute and file.name.endswith(".error"))
-    entries: dict[datetime, Entry] = {
-        minute: {"error": _text(failure.reason), "at": failure.at} for minute, failure in failures.items()
-    }
+    entries: dict[datetime, Entry] = {each: {"error": _text(why.reason), "at": why.at} for each, why in failures.items()}
     for minute, size in sizes.items():
         entries[minute] = picture_entry(archive.photo(minute), size, minute in thumbnails)
         if name(minute) in kept:
             entries[minute]["kept"] = True
-    return {f"{minute:%M}": entries[minute] for minute in sorted(entries)}
+    return {f"{minute:%M}": entries[minute] for minute in sorted(entries) if minute <= present_minute()}
 
 
 def picture_entry(photo: Photo, length: int, has_thumbnail: bool = True) -> Entry:
@@ -161,32 +144,46 @@ def picture_entry(photo: Photo, length: int, has_thumbnail: bool = True) -> Entr
     }
 
 
+def _show_if_newest(archive: Archive, minute: datetime, content: bytes, entry: Entry) -> bool:
+    if is_newest := archive.publish_latest(minute, content):
+        archive.files.put("index.html", html.index(minute, entry, VERSION))
+    return is_newest
+
+
 def _merge(archive: Archive, hour: datetime, entries: Mapping[datetime, Entry]) -> bool:
     """Add the entries to the hour's data, none of a failure over a picture; tell whether it had no picture yet."""
     had_pictures = False
 
-    def merge(content: str) -> str:
+    def merge(content: bytes | None) -> bytes:
         nonlocal had_pictures
         known = _data(content)
         merged = (hour_data(archive, hour) if content else {}) if known is None else dict(known)  # damaged: made again
-        had_pictures = any("id" in entry for entry in merged.values()) and content.endswith(f'"{VERSION}");\n')
+        had_pictures = any("id" in entry for entry in merged.values()) and (content or b"").endswith(_END)
         for minute, entry in entries.items():
             if "id" in entry or "id" not in merged.get(f"{minute:%M}", {}):
                 merged[f"{minute:%M}"] = entry
-        return _script(name(hour)[:13], dict(sorted(merged.items())))
+        return _hour_script(hour, dict(sorted(merged.items())))
 
-    archive.update_page_file(hour_name(hour), merge)
+    archive.files.update(hour_name(hour), merge)
     return not had_pictures
 
 
-def _script(key: str, content: Any) -> str:
-    return f'pictureAMinute("{key}", {json.dumps(content, separators=(",", ":"))}, "{VERSION}");\n'
+def _hour_of(minute: datetime) -> datetime:
+    return minute.replace(minute=0)
 
 
-def _data(script: str) -> dict[str, Any] | None:
+def _hour_script(hour: datetime, data: dict[str, Entry]) -> bytes:
+    return _script(name(hour)[:13], data)
+
+
+def _script(key: str, content: Any) -> bytes:
+    return f'pictureAMinute("{key}", {json.dumps(content, separators=(",", ":"))}'.encode("ascii") + _END
+
+
+def _data(script: bytes | None) -> dict[str, Any] | None:
     """Return what a script hands over; None if it is damaged."""
     try:
-        found = _SCRIPT.fullmatch(script)
+        found = _SCRIPT.fullmatch(script or b"")
         data = json.loads(found[2]) if found else None
     except (ValueError, RecursionError):
         return None

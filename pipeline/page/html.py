@@ -43,7 +43,7 @@ def status_line(photo: Photo, picture: Picture) -> str:
     return f"{credit_line} · {size} · {link(photo['links']['html'], 'photo')}"
 
 
-def index(minute: datetime | None, entry: dict[str, Any], version: str) -> str:
+def index(minute: datetime | None, entry: dict[str, Any], version: str) -> bytes:
     """Return index.html with the newest picture in it, or the word that there is none."""
     title, figure = "Picture a minute", "<p>No picture yet</p>"
     if minute:
@@ -54,4 +54,5 @@ def index(minute: datetime | None, entry: dict[str, Any], version: str) -> str:
             f'<figure><a href="{picture}"><img src="{picture}" alt="{escape(entry["alt"] or "a picture")}"></a>'
             f"<figcaption>{caption}</figcaption></figure>"
         )
-    return Template(asset("index.html")).substitute(title=title, picture=figure, version=escape(version))
+    page = Template(asset("index.html")).substitute(title=title, picture=figure, version=escape(version))
+    return page.encode("utf-8", "replace")

@@ -56,11 +56,12 @@ def _key(offline: bool) -> Findings:
 
 
 def _root() -> Findings:
-    archive, usage = settings.archive(), settings.archive().usage()
+    archive, usage = settings.archive(), settings.archive().files.usage()
     root = archive.files.path("")
     if not usage:
         archive.try_out()
-        yield not archive.conditions(), f"{root} can be written; {archive.conditions() or 'its store keeps conditions'}"
+        conditions = archive.files.conditions()
+        yield not conditions, f"{root} can be written; {conditions or 'its store keeps conditions'}"
         return
     folder = next(each for each in (Path(root).absolute(), *Path(root).absolute().parents) if each.exists())
     try:

@@ -13,7 +13,7 @@ def keep(archive: Archive, minute: datetime | None, undo: bool) -> str:
     if not minute or not archive.has_picture(minute):
         raise NothingStored(f"there is no picture of {minutes.name(minute)}" if minute else "there is no picture yet")
     archive.choose(KEPT, minutes.name(minute), None if undo else str(archive.photo(minute).get("id", "-")))
-    page.show_choices(archive, minute)
+    page.rebuild(archive, [minute])
     return f"{minutes.name(minute)} is {'no favourite any more' if undo else 'a favourite: it is never pruned'}"
 
 
@@ -34,5 +34,5 @@ def ban(archive: Archive, minute: datetime | None, undo: bool) -> str:
     archive.choose(BANNED, name, photo_id)
     archive.choose(KEPT, name, None)
     archive.remove_failing(minute, lambda: ([".jpg", ".txt", ".json"], "banned"))
-    page.show_choices(archive, minute)
+    page.rebuild(archive, [minute])
     return f"{name} is removed and its photo, {photo_id}, is never given again: catch-up stores another"

@@ -36,8 +36,8 @@ def status(archive: Archive) -> dict[str, Any]:
             "bytes": sum(file.size for file in files if file.minute and start <= file.minute < stop),
         },
         "quota": {"limit": quota.limit, "remaining": quota.remaining, "at": quota.at.isoformat()} if quota else None,
-        "disk": archive.usage(),
-        "conditions": archive.conditions() or None,
+        "disk": archive.files.usage(),
+        "conditions": archive.files.conditions() or None,
     }
 
 

@@ -38,7 +38,7 @@ def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, int]
             pool.shutdown(cancel_futures=True)
             raise KeyboardInterrupt(f"stopped, {len(removed):,} with files removed so far") from None
     if removed:
-        page.rebuild(archive, {minute.date() for minute in removed})
+        page.rebuild(archive, removed)
     return len(found), len(removed)
 
 

@@ -80,14 +80,14 @@ def test_each_file_is_flushed_when_it_is_written(disk: Archive, monkeypatch: pyt
     written = ["flush a file", "rename", "flush a folder"]
     put_picture(disk, MIDDAY)
     assert calls == written
-    disk.files.put_new({"2026-11-23/1206.json": b"{}"})
+    disk.files.put("2026-11-23/1206.json", b"{}")
     assert calls == 2 * written
     disk.files.update("2026-11-23/given", lambda content: b"1205 a\n")
     assert calls == 3 * written
     disk.files.update("2026-11-23/given", lambda content: content)
     assert calls == 3 * written
     calls.clear()
-    disk.files.put_new(dict.fromkeys(("2026-11-23/1207.json", "2026-11-23/1208.json"), b"{}"))
+    disk.files.put_all(dict.fromkeys(("2026-11-23/1207.json", "2026-11-23/1208.json"), b"{}"), lambda name: True)
     assert calls == ["flush a file", "flush a file", "rename", "rename", "flush a folder"]
 
 
@@ -221,7 +221,7 @@ def test_what_is_no_file_in_the_place_of_one(strange: Callable[[Path], None], na
     of_ours = f"2026-11-23/{name}"
     for work in (
         lambda: disk.files.get(of_ours),
-        lambda: disk.files.put_new(dict.fromkeys((of_ours, "2026-11-23/1300.json"), b"content")),
+        lambda: disk.files.put_all(dict.fromkeys((of_ours, "2026-11-23/1300.json"), b"content"), lambda name: True),
         lambda: disk.files.update(of_ours, lambda content: b"more content"),
         lambda: disk.files.put(of_ours, b"content"),
     ):
@@ -267,7 +267,7 @@ def test_what_is_no_file_in_root(strange: Callable[[Path], None], name: str, dis
     for work in (
         lambda: disk.quota(),
         lambda: disk.pruned_before(),
-        lambda: disk.page_file("index.html"),
+        lambda: disk.files.get("index.html"),
         lambda: disk.missing(MIDDAY, MIDDAY + MINUTE),
         lambda: disk.days(),
         lambda: disk.newest(),
@@ -276,7 +276,7 @@ def test_what_is_no_file_in_root(strange: Callable[[Path], None], name: str, dis
         lambda: put_picture(disk, yesterday),
         lambda: disk.publish_latest(yesterday, b"a picture"),
         lambda: disk.give("a", [yesterday], 30),
-        lambda: disk.put_page_file("index.html", "content"),
+        lambda: disk.files.put("index.html", b"content"),
     ):
         said = bounded(work)
         assert said is None or name in said

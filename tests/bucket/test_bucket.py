@@ -199,7 +199,7 @@ def test_damaged_metadata_is_replaced_once(bucket: Archive, s3: Bucket, proxy: P
 
 def test_an_answer_that_was_lost(bucket: Archive, s3: Bucket, proxy: Proxy) -> None:
     """A put that was made, though its answer was lost, is found to be the run's own when it is tried again."""
-    bucket.conditions()
+    bucket.files.conditions()
     content = json.dumps(photo("own")).encode() + b"\n"
 
     def lose(handler: Handler) -> bool:
@@ -211,7 +211,7 @@ def test_an_answer_that_was_lost(bucket: Archive, s3: Bucket, proxy: Proxy) -> N
 
     proxy.asked.clear()
     proxy.fault = lose
-    assert bucket.files.put_new({"2026-11-23/1205.json": content})
+    assert bucket.files.put("2026-11-23/1205.json", content, only_if=lambda: True)
     assert proxy.count("PUT") == 2
 
 
@@ -462,7 +462,7 @@ def refuses(handler: Handler) -> bool:
 def test_a_store_that_refuses_conditions(bucket: Archive, s3: Bucket, proxy: Proxy) -> None:
     """A store that refuses conditions is written without them; the first answer still wins, one after the other."""
     proxy.fault = refuses
-    assert bucket.conditions() == "the store takes no conditions"
+    assert bucket.files.conditions() == "the store takes no conditions"
     bucket.file_photos({MIDDAY: photo("a")}, TOPICS)
     bucket.file_photos({MIDDAY: photo("b")}, TOPICS)
     bucket.file_photos({MIDDAY + MINUTE: photo("c")}, TOPICS)

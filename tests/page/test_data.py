@@ -37,16 +37,21 @@ def publish(archive: Archive, *minutes: datetime, **changes: Any) -> None:
         page.publish(archive, minute, photo, PICTURE, True)
 
 
+def text(archive: Archive, file: str) -> str:
+    """Return the content of a file of the page; nothing if there is none."""
+    return (archive.files.get(file) or b"").decode()
+
+
 def told(archive: Archive, script: str) -> Any:
     """Return what a script tells the page."""
-    content = archive.page_file(f"{script}.js")
+    content = text(archive, f"{script}.js")
     assert content.startswith("pictureAMinute(") and content.endswith(");\n"), content
     return json.loads(f"[{content[len('pictureAMinute(') : -3]}]")[1]
 
 
 def caption(archive: Archive) -> str:
     """Return the caption of index.html's picture."""
-    found = re.search(r"<figcaption>(.*)</figcaption>", archive.page_file("index.html"))
+    found = re.search(r"<figcaption>(.*)</figcaption>", text(archive, "index.html"))
     assert found
     return found[1]
 
@@ -62,7 +67,7 @@ def test_a_run_shows_its_picture(project: Project) -> None:
     assert run.returncode == 0, run.stderr
     archive = Archive(project.root)
     assert (project.root / "latest.jpg").read_bytes() == (project.root / "2026-11-23/1205.jpg").read_bytes()
-    assert '<a href="2026-11-23/1205.jpg">' in archive.page_file("index.html")
+    assert '<a href="2026-11-23/1205.jpg">' in text(archive, "index.html")
     assert list(told(archive, "2026-11-23/12")) == ["05"]
     assert told(archive, "newest")["minute"] == told(archive, "newest")["first"] == "2026-11-23T1205"
     assert told(archive, "calendar") == {"2026-11-23": [1, 0]}
@@ -102,7 +107,7 @@ def test_the_credit_without_javascript(archive: Archive) -> None:
 def test_a_late_minute_takes_its_place(archive: Archive) -> None:
     """A minute stored after a later one is told of in its hour, and the newest picture stays."""
     publish(archive, NOON, NOON + 2 * MINUTE, NOON + MINUTE)
-    assert "12:02 UTC" in archive.page_file("index.html")
+    assert "12:02 UTC" in text(archive, "index.html")
     assert list(told(archive, "2026-11-23/12")) == ["00", "01", "02"]
 
 
@@ -110,12 +115,12 @@ def test_a_minute_ahead_is_not_shown_before_its_time(archive: Archive) -> None:
     """A picture that is later than now, because the clock was wrong, is told of nowhere, and the next minute is the newest."""
     now = present_minute()
     publish(archive, now + timedelta(days=3650))
-    assert archive.page_file("index.html") == ""
+    assert text(archive, "index.html") == ""
     publish(archive, now)
-    assert f"{now:%H:%M} UTC" in archive.page_file("index.html")
+    assert f"{now:%H:%M} UTC" in text(archive, "index.html")
     assert told(archive, "newest")["minute"] == name(now)
     assert archive.content(now, ".jpg") == archive.files.get("latest.jpg")
-    assert not archive.page_file(f"{now + timedelta(days=3650):%Y-%m-%d/%H}.js")
+    assert not text(archive, f"{now + timedelta(days=3650):%Y-%m-%d/%H}.js")
 
 
 def test_a_failure_is_told_with_its_reason_until_it_is_stored(archive: Archive) -> None:
@@ -134,12 +139,12 @@ def test_what_comes_from_outside_stays_text(archive: Archive) -> None:
     """Markup is escaped in index.html, control characters and what is no Unicode are left out, and links lead to the web."""
     user = {"name": HOSTILE, "username": "x", "links": {"html": "javascript:document.title='hurt'"}}
     publish(archive, NOON, user=user, alt_description=HOSTILE * 1000, links={"html": "data:text/html,hurt"})
-    index, entry = archive.page_file("index.html"), told(archive, "2026-11-23/12")["00"]
+    index, entry = text(archive, "index.html"), told(archive, "2026-11-23/12")["00"]
     assert "<script>document" not in index and 'onerror="' not in index and "javascript:" not in index
     assert entry["user"] == entry["photo"] == ""
     assert "\x1b" not in entry["name"]
     assert len(entry["alt"]) <= 300
-    archive.page_file("2026-11-23/12.js").encode("ascii")
+    text(archive, "2026-11-23/12.js").encode("ascii")
 
 
 @pytest.mark.parametrize("metadata", ["", "{}", '{"id": "x", "urls": {"full": "x"}, "pipeline": {"credit": {"text": "x"}}}'])
@@ -147,7 +152,7 @@ def test_damaged_metadata_costs_its_credit_only(archive: Archive, metadata: str)
     """A picture whose metadata was lost or damaged is still told of when all is made again."""
     publish(archive, NOON, NOON + MINUTE)
     archive.files.put("2026-11-23/1201.json", metadata.encode())
-    page.rebuild(archive, [NOON.date()])
+    page.rebuild(archive, [NOON])
     hour = told(archive, "2026-11-23/12")
     assert hour["01"]["name"] == "" and hour["01"]["bytes"] == len(PICTURE)
     assert hour["00"]["name"] == archive.photo(NOON)["user"]["name"]
@@ -159,13 +164,13 @@ def test_everything_can_be_made_again(archive: Archive) -> None:
     archive.put_failure(NOON + 2 * MINUTE, "StoreImage: a reason")
     page.note_failure(archive, NOON + 2 * MINUTE, "StoreImage: a reason")
     names = ("2026-11-23/12.js", "2026-11-23/13.js", "newest.js", "index.html", "page.js")
-    before = {each: archive.page_file(each) for each in names}
+    before = {each: text(archive, each) for each in names}
     archive.files.delete([*names, "calendar.js"])
-    page.rebuild(archive, archive.days())
-    assert [each for each in names if archive.page_file(each) != before[each]] == []
+    page.rebuild(archive, [NOON, NOON + 60 * MINUTE])
+    assert [each for each in names if text(archive, each) != before[each]] == []
     assert told(archive, "calendar") == {"2026-11-23": [4, 1]}
     archive.files.delete(["2026-11-23/thumb/1201.jpg"])
-    page.rebuild(archive, archive.days())
+    page.rebuild(archive, [NOON, NOON + 60 * MINUTE])
     assert [minute for minute, entry in told(archive, "2026-11-23/12").items() if entry.get("thumb") is False] == ["01"]
 
 
@@ -209,7 +214,7 @@ def test_the_next_hour_shows_what_the_one_before_lacks(archive: Archive) -> None
 def test_without_a_picture_the_page_says_so(archive: Archive) -> None:
     """A page made before any picture is stored says that there is none."""
     page.rebuild(archive, [])
-    assert "No picture yet" in archive.page_file("index.html")
+    assert "No picture yet" in text(archive, "index.html")
     assert told(archive, "newest") == {"minute": None, "first": None, "pruned": None, "demo": False, "version": "1.1.0"}
 
 
@@ -223,10 +228,10 @@ def test_the_page_knows_samples(archive: Archive, monkeypatch: pytest.MonkeyPatc
 def test_a_new_version_of_the_page_comes_with_the_next_minute(archive: Archive) -> None:
     """Files of the page that another version wrote are replaced by the next picture."""
     publish(archive, NOON)
-    archive.put_page_file("page.js", "an older one")
-    archive.put_page_file("2026-11-23/12.js", archive.page_file("2026-11-23/12.js").replace('"1.1.0");', '"1.0.9");'))
+    archive.files.put("page.js", b"an older one")
+    archive.files.put("2026-11-23/12.js", text(archive, "2026-11-23/12.js").replace('"1.1.0");', '"1.0.9");').encode())
     publish(archive, NOON + MINUTE)
-    assert archive.page_file("page.js") != "an older one"
+    assert text(archive, "page.js") != "an older one"
 
 
 def publish_some(root: str, first: int) -> None:
@@ -240,4 +245,4 @@ def test_runs_at_once_end_with_an_hour_of_everything(archive: Archive) -> None:
         pool.starmap(publish_some, [(archive.files.path(""), first) for first in range(4)])
     assert len(told(archive, "2026-11-23/12")) == 60
     assert archive.files.get("latest.jpg") == PICTURE
-    assert "12:59 UTC" in archive.page_file("index.html")
+    assert "12:59 UTC" in text(archive, "index.html")

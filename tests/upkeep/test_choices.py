@@ -22,7 +22,7 @@ def archive(project: Project) -> Archive:
 
 def told(archive: Archive, script: str) -> Any:
     """Return what a script tells the page."""
-    return json.loads(f"[{archive.page_file(script)[len('pictureAMinute(') : -3]}]")[1]
+    return json.loads(f"[{(archive.files.get(script) or b'').decode()[len('pictureAMinute(') : -3]}]")[1]
 
 
 def test_a_favourite_is_shown_and_never_pruned(project: Project, archive: Archive) -> None:
@@ -45,7 +45,7 @@ def test_the_newest_is_meant_if_none_is_named(project: Project, archive: Archive
     """Without a minute `keep` and `ban` are about the newest picture; the one before it is the newest then."""
     assert "2026-11-20T0005" in project.run("pipeline", "keep").stdout
     assert "2026-11-20T0005 is removed" in project.run("pipeline", "ban").stdout
-    assert "00:04 UTC" in archive.page_file("index.html")
+    assert b"00:04 UTC" in (archive.files.get("index.html") or b"")
     assert (project.root / "latest.jpg").read_bytes() == (project.root / "2026-11-20/0004.jpg").read_bytes()
     assert told(archive, "favourites.js") == []
 
