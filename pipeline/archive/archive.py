@@ -16,7 +16,7 @@ from luigi.target import FileSystemTarget
 
 from pipeline import log
 from pipeline.archive import given, names
-from pipeline.archive.days import Days, Files
+from pipeline.archive.days import Days
 from pipeline.archive.disk import Disk
 from pipeline.archive.names import file_name
 from pipeline.errors import NameTaken, PhotoReplaced, RootUnusable
@@ -45,7 +45,14 @@ class Archive(Days):
     """The files under one ROOT: a folder, or `s3://BUCKET/PREFIX`. A folder that `must_exist` is never made."""
 
     def __init__(self, root: str | Path, must_exist: str = "") -> None:
-        super().__init__(_files(str(root), must_exist))
+        if not str(root).startswith("s3:"):  # one slash short is no folder
+            super().__init__(Disk(str(root), must_exist))
+        else:
+            try:
+                from pipeline.archive.bucket import Bucket
+            except ModuleNotFoundError:
+                raise RootUnusable("[storage] root is on S3, which needs boto3: pip install '.[s3]'") from None
+            super().__init__(Bucket(str(root)))
         self._quota: Quota | None = None
         self.unfiled: dict[datetime, Any] = {}  # what was asked for, and could not be filed yet, by the minute that asked
 
@@ -93,15 +100,12 @@ class Archive(Days):
     def open_minutes(self, asked: Iterable[datetime], topics: Sequence[str]) -> Iterator[datetime]:
         """Give those of the minutes, in order, that still want a photo of the topics: they have none, and no picture."""
         for day, of_day in groupby(asked, key=datetime.date):
-            sizes: Mapping[str, int] | None = None
-            for minute in of_day:
-                name = f"{minute:%H%M}"
-                sizes = self.files.sizes(f"{day}", after=name) if sizes is None else sizes
-                if not sizes.get(f"{name}.jpg") and not (sizes.get(f"{name}.json") and self.has_photo(minute, topics)):
+            minutes = list(of_day)
+            sizes = self.files.sizes(f"{day}", after=f"{minutes[0]:%H%M}")
+            for minute in minutes:
+                has_picture, has_json = (sizes.get(f"{minute:%H%M}{suffix}") for suffix in (".jpg", ".json"))
+                if not has_picture and not (has_json and self.has_photo(minute, topics)):
                     yield minute
-
-    def _wants_photo(self, minute: datetime, topics: Sequence[str]) -> bool:
-        return not (self.has_photo(minute, topics) or self.has_picture(minute))
 
     def try_filing(self, minute: datetime, photos: int) -> None:
         """Raise what would keep so many photos from being filed, the first under this minute."""
@@ -115,7 +119,9 @@ class Archive(Days):
         """File each photo under its minute, unless the minute has one of the topics by now: the first answer wins."""
         minutes = {file_name(minute, ".json"): minute for minute in photos}
         contents = {name: json.dumps(photos[minute]).encode() + b"\n" for name, minute in minutes.items()}
-        self.files.put_all(contents, lambda name: self._wants_photo(minutes[name], topics))
+        self.files.put_all(
+            contents, lambda name: not (self.has_photo(minutes[name], topics) or self.has_picture(minutes[name]))
+        )
 
     def put_address(self, minute: datetime, address: str) -> None:
         """Store the address of the minute's picture."""
@@ -246,13 +252,3 @@ def read_photo(content: bytes | None) -> Photo:
 def _choices(content: bytes | None) -> dict[str, str]:
     lines = (line.split() for line in (content or b"").decode("ascii", "replace").splitlines())
     return {line[0]: line[1] for line in lines if len(line) == 2}
-
-
-def _files(root: str, must_exist: str) -> Files:
-    if not root.startswith("s3:"):  # one slash short is no folder
-        return Disk(root, must_exist)
-    try:
-        from pipeline.archive.bucket import Bucket
-    except ModuleNotFoundError:
-        raise RootUnusable("[storage] root is on S3, which needs boto3: pip install '.[s3]'") from None
-    return Bucket(root)

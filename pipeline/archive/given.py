@@ -6,7 +6,7 @@ from functools import partial
 
 from pipeline import log
 from pipeline.archive.days import Files
-from pipeline.archive.names import BANNED, days_of, given_name
+from pipeline.archive.names import BANNED, days_of
 
 
 def give(files: Files, photo_ids: Sequence[str], minutes: Sequence[datetime], days: int) -> dict[datetime, str]:
@@ -15,12 +15,12 @@ def give(files: Files, photo_ids: Sequence[str], minutes: Sequence[datetime], da
     Photos that a minute within so many days was given come into question only if all of them were, banned ones never.
     """
     chosen: dict[datetime, str] = {}
-    allowed = [photo_id for photo_id in photo_ids if photo_id not in _photo_ids([files.get(BANNED)])]
-    first_day = minutes[0].date()
+    banned, first_day = _photo_ids([files.get(BANNED)]), minutes[0].date()
+    allowed = [photo_id for photo_id in photo_ids if photo_id not in banned]
 
     def choose(content: bytes | None) -> bytes:
         near = [day for day in days_of(files.folders()) if 0 < abs((day - first_day).days) <= days] if days else []
-        given = _photo_ids([*map(files.get, map(given_name, near)), content if days else b""])
+        given = _photo_ids([*(files.get(f"{day}/given") for day in near), content if days else b""])
         if not (fresh := [photo_id for photo_id in allowed if photo_id not in given]):
             log.logger.warning("every photo on offer was given to a minute within %d days: repeats", days)
         chosen.clear()
@@ -29,9 +29,9 @@ def give(files: Files, photo_ids: Sequence[str], minutes: Sequence[datetime], da
 
     # One run at a time: the same photo may be on offer to two.
     with files.lock(""):
-        files.update(given_name(first_day), choose)
+        files.update(f"{first_day}/given", choose)
         for day in sorted({minute.date() for minute in chosen} - {first_day}):
-            files.update(given_name(day), partial(_with_lines, chosen, day))
+            files.update(f"{day}/given", partial(_with_lines, chosen, day))
     return chosen
 
 

@@ -34,11 +34,6 @@ def hour_name(hour: datetime) -> str:
     return f"{hour.date()}/{hour:%H}.js"
 
 
-def given_name(day: date) -> str:
-    """Return the name of the file that says which photos the day's minutes were given."""
-    return f"{day}/given"
-
-
 def temporary_name(name: str) -> str:
     """Return a name under which the file is written, until it takes its own."""
     return f".{name}.{time.time_ns():016x}-{os.getpid():x}"
