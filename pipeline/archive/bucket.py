@@ -9,7 +9,6 @@ promised there.
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -22,14 +21,11 @@ from pipeline.archive.s3 import Object, Objects
 from pipeline.errors import StorageFailed
 
 TRIES = 20
-REMEMBERED_SECONDS = 10
-REMEMBERED_LENGTH = 2**16
 # The object that says what the store does with conditions.
 PROBE = "conditions"
 
 _WITHOUT_CONDITIONS = {"ignored": "the store ignores conditions", "refused": "the store takes no conditions"}
 _NEW = {"IfNoneMatch": "*"}
-_UNKNOWN = Object("", 0)
 
 
 class BucketTarget(S3Target):
@@ -44,16 +40,11 @@ class BucketTarget(S3Target):
 
 
 class Bucket:
-    """The objects below s3://BUCKET/PREFIX; each method promises what Disk's does.
-
-    What was found of an object is believed for some seconds: one run looks at the files of its minute many times.
-    """
+    """The objects below s3://BUCKET/PREFIX; each method promises what Disk's does."""
 
     def __init__(self, root: str) -> None:
         self._objects = Objects(root)
         self._may_write = False
-        self._remembered: dict[str, tuple[float, Object | None]] = {}
-        self._listed: dict[str, tuple[float, str, frozenset[str]]] = {}
 
     def path(self, name: str) -> str:
         return self._objects.address(name)
@@ -62,18 +53,14 @@ class Bucket:
         return BucketTarget(self.path(name), is_complete)
 
     def size(self, name: str) -> int | None:
-        found = self._find(name)
+        found = self._objects.find(name)
         return found.size if found else None
 
     def get(self, name: str) -> bytes | None:
-        found = self._recall(name)
-        if found and found.content is None:
-            found = self._get(name)
-        return found.content if found else None
+        return self._objects.content(name)
 
     def sizes(self, folder: str, after: str = "", suffix: str = "") -> dict[str, int]:
         found = self._objects.list(f"{folder}/", f"{folder}/{after}" if after else "")
-        self._listed[folder] = time.monotonic(), after, frozenset(found)
         return {os.path.basename(name): each.size for name, each in found.items() if each and name.endswith(suffix)}
 
     def folders(self) -> list[str]:
@@ -81,13 +68,13 @@ class Bucket:
 
     def put(self, name: str, content: bytes, only_if: Condition | None = None) -> bool:
         if not only_if:
-            return self._put(name, content, {})
+            return self._objects.put(name, content, {})
         with self.lock(os.path.dirname(name)):
             for _ in range(TRIES):
-                found = self._find(name)
+                found = self._objects.find(name)
                 if not only_if():
                     return False
-                if self._put(name, content, _unchanged(found)):
+                if self._objects.put(name, content, _unchanged(found)):
                     return True
         raise StorageFailed(f"{self.path(name)}: other runs were faster {TRIES} times")
 
@@ -97,22 +84,20 @@ class Bucket:
     def update(self, name: str, change: Change) -> None:
         with self.lock(os.path.dirname(name)):
             for _ in range(TRIES):
-                found = self._get(name)
+                found = self._objects.get(name)
                 before = found.content if found else None
                 content = change(before)
                 if content == before:
                     return
-                if content is not None and self._put(name, content, _unchanged(found)):
+                if content is not None and self._objects.put(name, content, _unchanged(found)):
                     return
                 if content is None and self._objects.delete(name, _unchanged(found)):
-                    self._remember(name, None)
                     return
         raise StorageFailed(f"{self.path(name)}: other runs were faster {TRIES} times")
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
             self._objects.delete(name, {})
-            self._remember(name, None)
 
     def lock(self, folder: str) -> AbstractContextManager[None]:
         """Take turns with the runs of this machine by a lock of its own."""
@@ -132,53 +117,18 @@ class Bucket:
     def try_writing(self, name: str, length: int) -> None:
         if not self._may_write:  # a bucket does not fill up: once a process, and those that it begins, is enough
             trial = os.path.join(os.path.dirname(name), temporary_name(os.path.basename(name)))
-            self._may_write = self._put(trial, b"", {})
+            self._may_write = self._objects.put(trial, b"", {})
             self.delete([trial])
 
     def conditions(self) -> str:
         known = (self.get(PROBE) or b"").decode("ascii", "replace").strip()
         if not known:
             known = "kept"
-            self._put(PROBE, b"kept\n", {})
-            if self._put(PROBE, b"ignored\n", _NEW):
+            self._objects.put(PROBE, b"kept\n", {})
+            if self._objects.put(PROBE, b"ignored\n", _NEW):
                 known = "refused" if self._objects.refuses_conditions else "ignored"
-                self._put(PROBE, f"{known}\n".encode(), {})
+                self._objects.put(PROBE, f"{known}\n".encode(), {})
         return _WITHOUT_CONDITIONS.get(known, "")
-
-    def _find(self, name: str) -> Object | None:
-        """Return the object, whose content may be missing. One listing tells of all files of a minute."""
-        found = self._recall(name)
-        if found is _UNKNOWN:
-            beginning = os.path.splitext(name)[0]
-            listed = self._objects.list(beginning)
-            for each in {name, *(f"{beginning}{suffix}" for suffix in (".jpg", ".txt", ".error"))}:
-                self._remember(each, listed.get(each))
-            found = listed.get(name)
-        return found
-
-    def _get(self, name: str) -> Object | None:
-        found = self._objects.get(name)
-        self._remember(name, found)
-        return found
-
-    def _put(self, name: str, content: bytes, conditions: Mapping[str, str]) -> bool:
-        put = self._objects.put(name, content, conditions)
-        self._remember(name, put or _UNKNOWN)
-        return bool(put)
-
-    def _recall(self, name: str) -> Object | None:
-        """Return what was found of the object lately: None is that it is absent."""
-        oldest = time.monotonic() - REMEMBERED_SECONDS
-        at, found = self._remembered.get(name, (0.0, _UNKNOWN))
-        if at > oldest:
-            return found
-        at, after, names = self._listed.get(os.path.dirname(name), (0.0, "", frozenset()))
-        return None if at > oldest and os.path.basename(name) > after and name not in names else _UNKNOWN
-
-    def _remember(self, name: str, found: Object | None) -> None:
-        if found and found.size > REMEMBERED_LENGTH:
-            found = found._replace(content=None)
-        self._remembered[name] = time.monotonic(), found
 
 
 def _unchanged(found: Object | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The objects of an S3-compatible store, by the boto3 client of Luigi's S3 target.
+"""The objects of an S3-compatible store, by the boto3 client of Luigi's S3 target, and what is remembered of them.
 
 Luigi's own exists() asks twice, for an object and for a folder of that name, and its put knows no conditions.
 """
@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from luigi.contrib.s3 import S3Client
 from pipeline.errors import BadSettings, RootUnusable, StorageFailed
 
 BODY_TRIES = 3
+REMEMBERED_SECONDS = 10
+REMEMBERED_LENGTH = 2**16
 CONFIG = Config(
     connect_timeout=10,
     read_timeout=20,
@@ -58,9 +61,13 @@ class Object(NamedTuple):
     content: bytes | None = None
 
 
+_UNKNOWN = Object("", 0)
+
+
 class Objects:
     """The objects below an address such as s3://BUCKET/PREFIX, by their names relative to it.
 
+    What was found of an object is believed for some seconds: one run looks at the files of its minute many times.
     Every method raises StorageFailed where another try may help, and RootUnusable where none can.
     """
 
@@ -71,19 +78,40 @@ class Objects:
         if not self._bucket:
             raise BadSettings(f"[storage] root is {address}: it names no bucket, as s3://bucket/prefix does")
         self._clients: dict[int, Any] = {}
+        self._remembered: dict[str, tuple[float, Object | None]] = {}
+        self._listed: dict[str, tuple[float, str, frozenset[str]]] = {}
         self.refuses_conditions = False
 
     def address(self, name: str) -> str:
         """Return the object's address."""
         return f"{self._address}/{name}" if name else self._address
 
+    def find(self, name: str) -> Object | None:
+        """Return what is known of the object, maybe without its content. One listing tells of all files of a minute."""
+        found = self._recall(name)
+        if found is _UNKNOWN:
+            beginning = os.path.splitext(name)[0]
+            listed = self.list(beginning)
+            for each in {name, *(f"{beginning}{suffix}" for suffix in (".jpg", ".txt", ".error"))}:
+                self._remember(each, listed.get(each))
+            found = listed.get(name)
+        return found
+
+    def content(self, name: str) -> bytes | None:
+        """Return the object's content; None if there is none."""
+        found = self._recall(name)
+        if found and found.content is None:
+            found = self.get(name)
+        return found.content if found else None
+
     def get(self, name: str, tries: int = BODY_TRIES) -> Object | None:
-        """Fetch the object. botocore tries again what has no answer, but not what is cut within its body."""
+        """Fetch the object anew. botocore tries again what has no answer, but not what is cut within its body."""
+        found = None
         with _naming_errors(self.address(name)):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
                 content = answer["Body"].read()
-                return Object(answer["ETag"], len(content), content)
+                found = Object(answer["ETag"], len(content), content)
             except (HTTPClientError, IncompleteReadError):
                 if tries == 1:
                     raise
@@ -91,7 +119,8 @@ class Objects:
             except ClientError as error:
                 if _code(error) not in _ABSENT:
                     raise
-        return None
+        self._remember(name, found)
+        return found
 
     def list(self, prefix: str, after: str = "") -> dict[str, Object | None]:
         """Return the objects whose names begin so and come after a name; and the folders, whose names end in a slash."""
@@ -103,24 +132,28 @@ class Objects:
             for page in pages.paginate(**place, **({"StartAfter": self._prefix + after} if after else {})):
                 found |= {each["Key"][start:]: Object(each["ETag"], each["Size"]) for each in page.get("Contents", ())}
                 found |= {each["Prefix"][start:]: None for each in page.get("CommonPrefixes", ())}
+        if prefix.endswith("/"):
+            self._listed[prefix] = time.monotonic(), after, frozenset(found)
         return found
 
-    def put(self, name: str, content: bytes, conditions: Mapping[str, str]) -> Object | None:
-        """Put the object and return it; None if its conditions do not hold."""
+    def put(self, name: str, content: bytes, conditions: Mapping[str, str]) -> bool:
+        """Put the object; tell whether its conditions held."""
         checksum = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         kind = _CONTENT_TYPES.get(os.path.splitext(name)[1], "text/plain; charset=utf-8")
         answer = self._ask(name, "put_object", conditions, Body=content, ContentMD5=checksum, ContentType=kind)
-        if answer:
-            if "ETag" not in answer:  # an answer to something else, from what stands in front of a store in trouble
-                raise StorageFailed(f"{self.address(name)}: the store's answer to a put has no ETag")
-            return Object(answer["ETag"], len(content), content)
-        # The answer to a put that was made may have been lost, and its next try have met its own object.
-        found = self.get(name)
-        return found if found and found.content == content else None
+        if not answer:  # that to a put that was made may have been lost, and its next try have met its own object
+            found = self.get(name)
+            return found is not None and found.content == content
+        if "ETag" not in answer:  # an answer to something else, from what stands in front of a store in trouble
+            raise StorageFailed(f"{self.address(name)}: the store's answer to a put has no ETag")
+        self._remember(name, Object(answer["ETag"], len(content), content))
+        return True
 
     def delete(self, name: str, conditions: Mapping[str, str]) -> bool:
         """Remove the object; tell whether its conditions held."""
-        return bool(self._ask(name, "delete_object", conditions))
+        is_deleted = bool(self._ask(name, "delete_object", conditions))
+        self._remember(name, None if is_deleted else _UNKNOWN)
+        return is_deleted
 
     @property
     def _client(self) -> Any:
@@ -144,6 +177,20 @@ class Objects:
                         raise
                     self.refuses_conditions = True
             return ask(**place, **options)
+
+    def _recall(self, name: str) -> Object | None:
+        """Return what was found of the object lately: None is that it is absent."""
+        oldest = time.monotonic() - REMEMBERED_SECONDS
+        at, found = self._remembered.get(name, (0.0, _UNKNOWN))
+        if at > oldest:
+            return found
+        at, after, names = self._listed.get(f"{os.path.dirname(name)}/", (0.0, "", frozenset()))
+        return None if at > oldest and name > after and name not in names else _UNKNOWN
+
+    def _remember(self, name: str, found: Object | None) -> None:
+        if found and found.size > REMEMBERED_LENGTH:
+            found = found._replace(content=None)
+        self._remembered[name] = time.monotonic(), found
 
 
 def _code(error: ClientError) -> str:

@@ -147,8 +147,8 @@ def test_the_requests_of_a_catch_up(cloud: Project, api: WatchedSandbox, proxy: 
     window = datetime(2026, 11, 20) - (datetime(2026, 11, 20) - minutes.EPOCH) % (156 * MINUTE)
     span = ("--start", minutes.name(window), "--stop", minutes.name(window + 156 * MINUTE))
     (cloud.folder / "steady.py").write_text(
-        "import sys\nfrom pipeline import __main__\nfrom pipeline.archive import bucket\n"
-        "bucket.REMEMBERED_SECONDS = 600  # a slow machine must not count for more\n"
+        "import sys\nfrom pipeline import __main__\nfrom pipeline.archive import s3\n"
+        "s3.REMEMBERED_SECONDS = 600  # a slow machine must not count for more\n"
         "sys.exit(__main__.main())\n"
     )
     run = cloud.run("steady", "catch-up", *span)
@@ -218,7 +218,7 @@ def test_an_answer_that_was_lost(bucket: Archive, s3: Bucket, proxy: Proxy) -> N
 @ON_EVERY_STORE
 def test_a_picture_counts_while_its_photo_stands(bucket: Archive, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a picture takes its place its photo must be the minute's still; what was read seconds ago is believed."""
-    monkeypatch.setattr("pipeline.archive.bucket.REMEMBERED_SECONDS", 0)
+    monkeypatch.setattr("pipeline.archive.s3.REMEMBERED_SECONDS", 0)
     bucket.file_photos({MIDDAY: photo("a")}, TOPICS)
     s3.put("2026-11-23/1205.json", json.dumps(photo("b")).encode())
     with pytest.raises(PhotoReplaced):
