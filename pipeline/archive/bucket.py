@@ -39,42 +39,34 @@ class BucketTarget(S3Target):
         return self._is_complete()
 
 
-class Bucket:
+class Bucket(Objects):
     """The objects below s3://BUCKET/PREFIX; each method promises what Disk's does."""
 
-    def __init__(self, root: str) -> None:
-        self._objects = Objects(root)
-        self._may_write = False
-
-    def path(self, name: str) -> str:
-        return self._objects.address(name)
+    _may_write = False
 
     def target(self, name: str, is_complete: Condition) -> BucketTarget:
         return BucketTarget(self.path(name), is_complete)
 
     def size(self, name: str) -> int | None:
-        found = self._objects.find(name)
+        found = self.find(name)
         return found.size if found else None
 
-    def get(self, name: str) -> bytes | None:
-        return self._objects.content(name)
-
     def sizes(self, folder: str, after: str = "", suffix: str = "") -> dict[str, int]:
-        found = self._objects.list(f"{folder}/", f"{folder}/{after}" if after else "")
+        found = self.list(f"{folder}/", f"{folder}/{after}" if after else "")
         return {os.path.basename(name): each.size for name, each in found.items() if each and name.endswith(suffix)}
 
     def folders(self) -> list[str]:
-        return [name.rstrip("/") for name, each in self._objects.list("").items() if not each]
+        return [name.rstrip("/") for name, each in self.list("").items() if not each]
 
     def put(self, name: str, content: bytes, only_if: Condition | None = None) -> bool:
         if not only_if:
-            return self._objects.put(name, content, {})
+            return self.write(name, content, {})
         with self.lock(os.path.dirname(name)):
             for _ in range(TRIES):
-                found = self._objects.find(name)
+                found = self.find(name)
                 if not only_if():
                     return False
-                if self._objects.put(name, content, _unchanged(found)):
+                if self.write(name, content, _unchanged(found)):
                     return True
         raise StorageFailed(f"{self.path(name)}: other runs were faster {TRIES} times")
 
@@ -84,20 +76,16 @@ class Bucket:
     def update(self, name: str, change: Change) -> None:
         with self.lock(os.path.dirname(name)):
             for _ in range(TRIES):
-                found = self._objects.get(name)
+                found = self.fetch(name)
                 before = found.content if found else None
                 content = change(before)
-                if content == before:
-                    return
-                if content is not None and self._objects.put(name, content, _unchanged(found)):
-                    return
-                if content is None and self._objects.delete(name, _unchanged(found)):
+                if content == before or self.write(name, content, _unchanged(found)):
                     return
         raise StorageFailed(f"{self.path(name)}: other runs were faster {TRIES} times")
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
-            self._objects.delete(name, {})
+            self.write(name, None, {})
 
     def lock(self, folder: str) -> AbstractContextManager[None]:
         """Take turns with the runs of this machine by a lock of its own."""
@@ -117,17 +105,17 @@ class Bucket:
     def try_writing(self, name: str, length: int) -> None:
         if not self._may_write:  # a bucket does not fill up: once a process, and those that it begins, is enough
             trial = os.path.join(os.path.dirname(name), temporary_name(os.path.basename(name)))
-            self._may_write = self._objects.put(trial, b"", {})
+            self._may_write = self.write(trial, b"", {})
             self.delete([trial])
 
     def conditions(self) -> str:
         known = (self.get(PROBE) or b"").decode("ascii", "replace").strip()
         if not known:
             known = "kept"
-            self._objects.put(PROBE, b"kept\n", {})
-            if self._objects.put(PROBE, b"ignored\n", _NEW):
-                known = "refused" if self._objects.refuses_conditions else "ignored"
-                self._objects.put(PROBE, f"{known}\n".encode(), {})
+            self.write(PROBE, b"kept\n", {})
+            if self.write(PROBE, b"ignored\n", _NEW):
+                known = "refused" if self.refuses_conditions else "ignored"
+                self.write(PROBE, f"{known}\n".encode(), {})
         return _WITHOUT_CONDITIONS.get(known, "")
 
 

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as NoConnection
 from luigi.contrib.s3 import S3Client
 
-from pipeline.errors import BadSettings, RootUnusable, StorageFailed
+from pipeline.errors import RootUnusable, StorageFailed
 
 BODY_TRIES = 3
 REMEMBERED_SECONDS = 10
@@ -75,14 +75,12 @@ class Objects:
         self._address = address.rstrip("/")
         parts = urlsplit(self._address)
         self._bucket, self._prefix = parts.netloc, f"{parts.path.strip('/')}/".lstrip("/")
-        if not self._bucket:
-            raise BadSettings(f"[storage] root is {address}: it names no bucket, as s3://bucket/prefix does")
         self._clients: dict[int, Any] = {}
         self._remembered: dict[str, tuple[float, Object | None]] = {}
         self._listed: dict[str, tuple[float, str, frozenset[str]]] = {}
         self.refuses_conditions = False
 
-    def address(self, name: str) -> str:
+    def path(self, name: str) -> str:
         """Return the object's address."""
         return f"{self._address}/{name}" if name else self._address
 
@@ -97,17 +95,17 @@ class Objects:
             found = listed.get(name)
         return found
 
-    def content(self, name: str) -> bytes | None:
+    def get(self, name: str) -> bytes | None:
         """Return the object's content; None if there is none."""
         found = self._recall(name)
         if found and found.content is None:
-            found = self.get(name)
+            found = self.fetch(name)
         return found.content if found else None
 
-    def get(self, name: str, tries: int = BODY_TRIES) -> Object | None:
+    def fetch(self, name: str, tries: int = BODY_TRIES) -> Object | None:
         """Fetch the object anew. botocore tries again what has no answer, but not what is cut within its body."""
         found = None
-        with _naming_errors(self.address(name)):
+        with _naming_errors(self.path(name)):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
                 content = answer["Body"].read()
@@ -115,7 +113,7 @@ class Objects:
             except (HTTPClientError, IncompleteReadError):
                 if tries == 1:
                     raise
-                return self.get(name, tries - 1)
+                return self.fetch(name, tries - 1)
             except ClientError as error:
                 if _code(error) not in _ABSENT:
                     raise
@@ -127,7 +125,7 @@ class Objects:
         found: dict[str, Object | None] = {}
         start = len(self._prefix)
         place = {"Bucket": self._bucket, "Prefix": self._prefix + prefix, "Delimiter": "/"}
-        with _naming_errors(self.address(prefix)):
+        with _naming_errors(self.path(prefix)):
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(**place, **({"StartAfter": self._prefix + after} if after else {})):
                 found |= {each["Key"][start:]: Object(each["ETag"], each["Size"]) for each in page.get("Contents", ())}
@@ -136,24 +134,22 @@ class Objects:
             self._listed[prefix] = time.monotonic(), after, frozenset(found)
         return found
 
-    def put(self, name: str, content: bytes, conditions: Mapping[str, str]) -> bool:
-        """Put the object; tell whether its conditions held."""
+    def write(self, name: str, content: bytes | None, conditions: Mapping[str, str]) -> bool:
+        """Put the object, or remove it if there is to be no content; tell whether its conditions held."""
+        if content is None:
+            is_gone = bool(self._ask(name, "delete_object", conditions))
+            self._remember(name, None if is_gone else _UNKNOWN)
+            return is_gone
         checksum = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         kind = _CONTENT_TYPES.get(os.path.splitext(name)[1], "text/plain; charset=utf-8")
         answer = self._ask(name, "put_object", conditions, Body=content, ContentMD5=checksum, ContentType=kind)
         if not answer:  # that to a put that was made may have been lost, and its next try have met its own object
-            found = self.get(name)
+            found = self.fetch(name)
             return found is not None and found.content == content
         if "ETag" not in answer:  # an answer to something else, from what stands in front of a store in trouble
-            raise StorageFailed(f"{self.address(name)}: the store's answer to a put has no ETag")
+            raise StorageFailed(f"{self.path(name)}: the store's answer to a put has no ETag")
         self._remember(name, Object(answer["ETag"], len(content), content))
         return True
-
-    def delete(self, name: str, conditions: Mapping[str, str]) -> bool:
-        """Remove the object; tell whether its conditions held."""
-        is_deleted = bool(self._ask(name, "delete_object", conditions))
-        self._remember(name, None if is_deleted else _UNKNOWN)
-        return is_deleted
 
     @property
     def _client(self) -> Any:
@@ -166,7 +162,7 @@ class Objects:
     def _ask(self, name: str, what: str, conditions: Mapping[str, str], **options: Any) -> Any:
         """Return the answer about an object; nothing if a condition does not hold."""
         ask, place = getattr(self._client, what), {"Bucket": self._bucket, "Key": self._prefix + name}
-        with _naming_errors(self.address(name)):
+        with _naming_errors(self.path(name)):
             if conditions and not self.refuses_conditions:
                 try:
                     return ask(**place, **conditions, **options)
