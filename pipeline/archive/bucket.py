@@ -16,7 +16,7 @@ from functools import partial
 from luigi.contrib.s3 import S3Target
 
 from pipeline.archive.disk import Change, Condition, locked
-from pipeline.archive.names import temporary_name
+from pipeline.archive.names import LAST, temporary_name
 from pipeline.archive.s3 import Object, Objects
 from pipeline.errors import StorageFailed
 
@@ -51,9 +51,10 @@ class Bucket(Objects):
         found = self.find(name)
         return found.size if found else None
 
-    def sizes(self, folder: str, after: str = "", suffix: str = "") -> dict[str, int]:
+    def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> dict[str, int]:
         found = self.list(f"{folder}/", f"{folder}/{after}" if after else "")
-        return {os.path.basename(name): each.size for name, each in found.items() if each and name.endswith(suffix)}
+        sizes = {os.path.basename(name): each.size for name, each in found.items() if each and name.endswith(suffix)}
+        return {name: size for name, size in sizes.items() if name < before}
 
     def folders(self) -> list[str]:
         return [name.rstrip("/") for name, each in self.list("").items() if not each]

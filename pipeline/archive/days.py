@@ -85,11 +85,12 @@ class Days:
     def is_newest(self, minute: datetime) -> bool:
         """Tell whether no later minute has a picture, up to now; a minute later than now is not the newest."""
         now = present_minute()
-        for distance in range((now.date() - minute.date()).days, -1, -1):
-            after = "" if distance else f"{minute:%H%M}"
-            if any(minute < each <= now for each in self._minutes_of(minute.date() + distance * _DAY, after=after)):
-                return False
-        return minute <= now
+        later = range((now.date() - minute.date()).days + 1)
+        days = (minute.date() + number * _DAY for number in later)
+        if len(later) > 2:  # a listing of ROOT costs less than looking at each day
+            days = (day for day in self.days() if minute.date() <= day <= now.date())
+        found = (each for day in days for each in self._minutes_of(day, after="" if day > minute.date() else f"{minute:%H%M}"))
+        return minute <= now and not any(minute < each <= now for each in found)
 
     def ahead(self) -> list[datetime]:
         """Return the minutes later than now that have a picture: the clock was wrong, then or now."""
@@ -116,11 +117,12 @@ class Days:
         found: list[datetime] = []
         for day, of_day in groupby(sorted(minutes), key=datetime.date):
             asked = list(of_day)
-            found += sorted(set(asked).intersection(self._minutes_of(day, suffix, f"{asked[0]:%H%M}")))
+            first, last = f"{asked[0]:%H%M}", f"{asked[-1]:%H%M}{names.LAST}"
+            found += sorted(set(asked).intersection(self._minutes_of(day, suffix, first, last)))
         return found
 
-    def _minutes_of(self, day: date, suffix: str = ".jpg", after: str = "") -> list[datetime]:
+    def _minutes_of(self, day: date, suffix: str = ".jpg", after: str = "", before: str = names.LAST) -> list[datetime]:
         """Return the day's minutes that have such a file, which is not empty, in order."""
-        sizes = self.files.sizes(f"{day}", after, suffix)
+        sizes = self.files.sizes(f"{day}", after, before, suffix)
         minutes = (names.minute_of(day, name) for name in sorted(sizes) if sizes[name])
         return [minute for minute in minutes if minute]

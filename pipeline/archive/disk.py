@@ -19,7 +19,7 @@ from pathlib import Path
 import luigi
 
 from pipeline import log
-from pipeline.archive.names import is_leftover, temporary_name
+from pipeline.archive.names import LAST, is_leftover, temporary_name
 from pipeline.errors import NameTaken, PipelineError, RootUnusable, StorageFailed
 
 try:
@@ -84,10 +84,10 @@ class Disk:
             return path.read_bytes() if path.is_file() else None  # a pipe would have it wait for a writer
         return None
 
-    def sizes(self, folder: str, after: str = "", suffix: str = "") -> dict[str, int]:
-        """Return the sizes of what lies in the folder by its name there, of names that come after one and end so."""
+    def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> dict[str, int]:
+        """Return the sizes of what lies in the folder by its name there, of names between two that end so."""
         with _naming_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found = (name for name in os.listdir(self.path(folder)) if name > after and name.endswith(suffix))
+            found = (name for name in os.listdir(self.path(folder)) if after < name < before and name.endswith(suffix))
             return {name: self.size(f"{folder}/{name}") or 0 for name in found}
         return {}
 

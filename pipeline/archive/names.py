@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from datetime import time as time_of_day
 
+# No name of this project's comes after it.
+LAST = "~"
 LATEST, QUOTA, PRUNED_BEFORE = "latest.jpg", "quota", "pruned-before"
 # What the user has chosen: lines of a minute and the id of its photo.
 KEPT, BANNED = "kept", "banned"
