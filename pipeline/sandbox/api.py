@@ -109,9 +109,9 @@ class Sandbox:
             "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(sample.taken // 1000)),
             "width": sample.width,
             "height": sample.height,
-            "color": sample.palette[-2],
+            "color": sample.colours[0],
             "description": None,
-            "alt_description": f"a sample drawing of {sample.ridge}" + (f" for “{query}”" if query else ""),
+            "alt_description": "a sample drawing" + (f" for “{query}”" if query else ""),
             "urls": {
                 "raw": picture,
                 "full": full,

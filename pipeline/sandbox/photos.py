@@ -1,18 +1,17 @@
-"""What a photo's id determines: its shape, its colours, what it shows, and its address."""
+"""What a photo's id determines: its shape, its colours, its photographer, and its address."""
 
 from random import Random, SystemRandom
 
 # Width and height in pixels: small for a photograph, so that drawing the full size stays cheap.
 SHAPES = ((1800, 1200), (1920, 1080), (1600, 1200), (1200, 1800), (1200, 1600), (1400, 1400))
-RIDGES = ("hills", "peaks", "pines")
-# The colours of the sun, the sky, the horizon, and of land far and near.
-PALETTES = (
-    ("#fff3c4", "#88c0d0", "#e9f3ee", "#6fa3a8", "#1f4251"),
-    ("#f6e7c1", "#20294f", "#6d5c95", "#4b4478", "#12142c"),
-    ("#ef6f4c", "#f7c873", "#fdeebf", "#d98f4e", "#4d3325"),
-    ("#fbe08c", "#a9d3c1", "#f1f4dc", "#6fa585", "#1f4a3d"),
-    ("#fffaf0", "#e8a0b4", "#fbe3da", "#a86b95", "#3a2554"),
-    ("#f3e3a5", "#173f4f", "#4f9a94", "#2f7175", "#0b2530"),
+# The colours of the sky, of the horizon and the sun, and of near land.
+COLOURS = (
+    ("#88c0d0", "#f6f3dc", "#1f4251"),
+    ("#20294f", "#c9a3b8", "#12142c"),
+    ("#ef8f5c", "#fdeebf", "#4d3325"),
+    ("#a9d3c1", "#f8f0c4", "#1f4a3d"),
+    ("#e8a0b4", "#fff1e6", "#3a2554"),
+    ("#173f4f", "#b9d6b4", "#0b2530"),
 )
 # Usernames and names. Made up; not all are ASCII or safe in HTML.
 PHOTOGRAPHERS = (
@@ -35,8 +34,7 @@ class Sample:
         chance = Random(photo_id)
         self.id = photo_id
         self.width, self.height = chance.choice(SHAPES)
-        self.palette = chance.choice(PALETTES)
-        self.ridge = chance.choice(RIDGES)
+        self.colours = chance.choice(COLOURS)
         self.username, self.name = chance.choice(PHOTOGRAPHERS)
         self.taken = chance.randrange(1_420_070_400_000, 1_704_067_200_000)
         self.is_premium = chance.random() < 2 / 30

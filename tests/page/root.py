@@ -180,7 +180,7 @@ def _entry(number: int) -> dict[str, Any]:
     return {
         "id": sample.id,
         "topic": topic,
-        "alt": f"a sample drawing of {sample.ridge} for “{topic}”",
+        "alt": f"a sample drawing for “{topic}”",
         "name": sample.name,
         "user": f"{sandbox.ORIGIN}/@{sample.username}?utm_source=picture_a_minute&utm_medium=referral",
         "photo": f"{sandbox.ORIGIN}/@{sample.username}/{sample.id}",
@@ -188,6 +188,6 @@ def _entry(number: int) -> dict[str, Any]:
         "width": 1080,
         "height": round(1080 * sample.height / sample.width),
         "bytes": 203_000,
-        "color": sample.palette[-2],
+        "color": sample.colours[0],
         "thumb": True,
     }
