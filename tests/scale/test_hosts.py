@@ -128,7 +128,7 @@ def stored_by(process: "subprocess.Popen[str]", code: int = 0) -> int:
     _, said = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == code, said
     assert "Traceback" not in said
-    return int(re.findall(r"(?m)^this host stored (\d+) of \d+$", said)[0])
+    return int(re.findall(r"(?m)^this host stored (\d+) of \d+$", untimed(said))[0])
 
 
 def children(process: "subprocess.Popen[str]") -> list[Path]:
