@@ -13,12 +13,15 @@ _THIS_MACHINE = ("localhost", "127.0.0.1")
 _WITHOUT_BRACKETS = str.maketrans("", "", "[]")
 
 
-def url() -> str:
-    """Return the address at which Luigi asks for work, as luigi.cfg or the command line has it; nothing without luigid."""
+def address() -> str:
+    """Return the address of luigid, as luigi.cfg or the command line has it."""
     core = luigi.interface.core()
-    if core.local_scheduler:
-        return ""
     return str(core.scheduler_url or f"http://{core.scheduler_host}:{core.scheduler_port}/")
+
+
+def url() -> str:
+    """Return the address at which Luigi asks for work; nothing without luigid."""
+    return "" if luigi.interface.core().local_scheduler else address()
 
 
 def go_past_proxies(url: str) -> None:

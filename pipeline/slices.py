@@ -6,8 +6,8 @@ minute are plain calls, and the next pictures are fetched meanwhile. A slice tha
 """
 
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -39,7 +39,7 @@ class Slice(luigi.Task):
         super().__init__(*arguments, **options)
         self.found: Sequence[datetime] | None = None
         self.of_topic: Sequence[datetime] = ()
-        self.progress: Progress | None = None
+        self.progress: Progress
 
     @property
     def priority(self) -> int:  # type: ignore[override]
@@ -79,7 +79,7 @@ class Slice(luigi.Task):
 
     def _ask(self, waiting: Sequence[datetime]) -> None:
         """Ask for photos of the slice's minutes, unless the quota is known to be used up; what is over goes to other slices."""
-        if self.progress and self.progress.ended_by:
+        if self.progress.ended_by:
             raise self.progress.ended_by
         archive, wanted = settings.archive(), settings.unsplash_settings()
         wanting = list(waiting)
@@ -104,8 +104,7 @@ class Slice(luigi.Task):
                     self._note_failure(minute, "StoreImage", error)
                     continue
                 shown[minute] = page.picture_entry(stored.photo, len(stored.content), stored.has_thumbnail)
-                if self.progress:
-                    self.progress.report(minute)
+                self.progress.report(minute)
                 steps.report_download(stored.photo, archive, wanted, self.requests_reserved)
         finally:
             with log.log_errors("page"):
@@ -141,8 +140,7 @@ class Slice(luigi.Task):
         reason = f"{step}: {error}"
         end = error if isinstance(error, EndsRun) and not isinstance(error, NameTaken) else None
         outcomes.keep_failure(minute, reason)
-        if self.progress:
-            self.progress.report(minute, reason, end)
+        self.progress.report(minute, reason, end)
         if end:
             if not isinstance(end, QuotaExceeded):  # with the quota used up, what has its photo already goes on
                 outcomes.end_run()
@@ -160,27 +158,20 @@ def _failed(work: Slice, error: BaseException) -> None:
         log.logger.error("%s failed", work, exc_info=error)
 
 
-def slices(missing: Iterable[datetime], progress: Progress) -> list[Slice]:
+def slices(missing: Collection[datetime], progress: Progress) -> list[Slice]:
     """Return the slices of what is missing, the newest first."""
     wanted, length = settings.unsplash_settings(), window_length()
-    of_topic: dict[str, list[datetime]] = {}
-    cut: dict[tuple[datetime, str], list[datetime]] = {}
+    start, stop = min(missing), max(missing) + MINUTE
+    of_topic, found = defaultdict[str, list[datetime]](list), defaultdict[tuple[datetime, str], list[datetime]](list)
     for minute in sorted(missing, reverse=True):
-        window, topic = minute - (minute - EPOCH) % length, minutes.topic_of(minute, wanted.topics)
-        of_topic.setdefault(topic, []).append(minute)
-        cut.setdefault((window, topic), []).append(minute)
-    made = []
-    for (window, topic), of_slice in cut.items():
-        work = Slice(
-            window=window,
-            topic=topic,
-            start=min(missing),
-            stop=max(missing) + MINUTE,
-            # What waits for an answer of the API comes before the download events.
-            requests_reserved=wanted.requests_reserved + len(cut),
-        )
-        work.found, work.of_topic, work.progress = of_slice, of_topic[topic], progress
-        made.append(work)
+        topic = minutes.topic_of(minute, wanted.topics)
+        of_topic[topic].append(minute)
+        found[minute - (minute - EPOCH) % length, topic].append(minute)
+    # What waits for an answer of the API comes before the download events.
+    reserved = wanted.requests_reserved + len(found)
+    made = [Slice(window=window, topic=topic, start=start, stop=stop, requests_reserved=reserved) for window, topic in found]
+    for work, of_slice in zip(made, found.values(), strict=True):
+        work.found, work.of_topic, work.progress = of_slice, of_topic[work.topic], progress
     return made
 
 
