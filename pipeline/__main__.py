@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline import catchup, configuration, log, minutes, processes, sandbox, settings, upkeep
-from pipeline.errors import BadSettings, BadTimestamp, LuigidAway, PipelineError
+from pipeline.errors import BadSettings, BadTimestamp, PipelineError
 from pipeline.version import VERSION
 
 WELL, NOT_WELL, FAILED, UNUSABLE, STOPPED = 0, 1, 30, configuration.UNUSABLE, 130
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written has nowhere to go
     except PipelineError as error:
         log.say(f"{reads.prog}: {error}")
-        return UNUSABLE if isinstance(error, BadSettings | BadTimestamp | LuigidAway) else FAILED
+        return UNUSABLE if isinstance(error, BadSettings) else FAILED
     except KeyboardInterrupt as interrupt:
         log.say(str(interrupt) or "stopped")
         return STOPPED

@@ -36,8 +36,8 @@ class BadSettings(EndsRun):
     """luigi.cfg, the command line or the environment says what cannot be done."""
 
 
-class BadTimestamp(EndsRun):
-    """The text names no minute."""
+class BadTimestamp(BadSettings, ValueError):
+    """The text names no minute, or one that cannot be asked for."""
 
 
 class InvalidKey(EndsRun):
@@ -62,18 +62,6 @@ class RootUnusable(EndsRun):
 
 class NameTaken(EndsRun):
     """Something else has the name of a minute's file or folder; other minutes can be stored."""
-
-
-class NothingStored(PipelineError):
-    """There is no such picture."""
-
-
-class LuigidAway(EndsRun):
-    """luigid, by which hosts share a catch-up, does not answer."""
-
-
-class NoSemaphores(EndsRun):
-    """The machine lets no processes be kept in step."""
 
 
 class Unavailable(MayPass):

@@ -68,16 +68,16 @@ def name(minute: datetime) -> str:
     return f"{minute.isoformat()[:13]}{minute:%M}"
 
 
+@functools.lru_cache(maxsize=1024)
+def _round(number: int, topics: tuple[str, ...]) -> list[str]:
+    return sorted(topics, key=lambda topic: hashlib.sha256(f"{number} {topic}".encode()).digest())
+
+
 def topics_of_round(minute: datetime, topics: Sequence[str]) -> list[str]:
     """Return the topics in the order of the minute's round, beginning with the minute's own."""
     number, place = divmod((minute - EPOCH) // MINUTE, len(topics))
-    shuffled = _shuffled(number, tuple(topics))
+    shuffled = _round(number, tuple(topics))
     return shuffled[place:] + shuffled[:place]
-
-
-@functools.lru_cache(maxsize=1024)
-def _shuffled(number: int, topics: tuple[str, ...]) -> list[str]:
-    return sorted(topics, key=lambda topic: hashlib.sha256(f"{number} {topic}".encode()).digest())
 
 
 def topic_of(minute: datetime, topics: Sequence[str]) -> str:
@@ -87,10 +87,5 @@ def topic_of(minute: datetime, topics: Sequence[str]) -> str:
 
 def minutes_of_same_topic(minute: datetime, topics: Sequence[str]) -> Iterator[datetime]:
     """Give the minute, then the later ones of its topic, one a round, as far as the REACH of one answer."""
-    topic = topic_of(minute, topics)
-    first_of_round = minute - ((minute - EPOCH) // MINUTE) % len(topics) * MINUTE
-    for number in range(REACH // MINUTE // len(topics)):
-        start = first_of_round + number * len(topics) * MINUTE
-        candidate = start + topics_of_round(start, topics).index(topic) * MINUTE
-        if candidate >= minute:
-            yield candidate
+    topic, later = topic_of(minute, topics), (minute + number * MINUTE for number in range(REACH // MINUTE))
+    return (each for each in later if topic_of(each, topics) == topic)

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from pipeline import log
-from pipeline.errors import NoSemaphores
+from pipeline.errors import EndsRun
 
 
 def end_with_parent() -> None:
@@ -22,11 +22,11 @@ def end_with_parent() -> None:
 
 
 def check_semaphores() -> None:
-    """Raise NoSemaphores where processes cannot be run side by side, which Luigi's worker wants too."""
+    """Raise EndsRun where processes cannot be run side by side, which Luigi's worker wants too."""
     try:
         multiprocessing.Lock()
     except (OSError, ImportError) as error:
-        raise NoSemaphores(f"this machine gives no semaphores: {error}: can /dev/shm be written?") from None
+        raise EndsRun(f"this machine gives no semaphores: {error}: can /dev/shm be written?") from None
 
 
 def interrupt_quietly() -> None:
