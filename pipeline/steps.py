@@ -1,6 +1,7 @@
 """What the three tasks do for a minute: plain functions, which need no Luigi."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
@@ -23,14 +24,6 @@ class Stored(NamedTuple):
     has_thumbnail: bool
 
 
-class Answer(NamedTuple):
-    """What the API answered: a topic's photos, and those of them that were given to minutes."""
-
-    topic: str
-    photos: list[Photo]
-    chosen: dict[datetime, Photo]
-
-
 def fetch_metadata(minute: datetime, archive: Archive, settings: Settings, wanting: Sequence[datetime] | None = None) -> None:
     """Ask once for photos of the minute's topic; file one under it, and one under each of the topic's next that has none.
 
@@ -41,40 +34,43 @@ def fetch_metadata(minute: datetime, archive: Archive, settings: Settings, wanti
         archive.warn_of_conditions()
     if minute not in archive.unfiled:
         archive.try_filing(minute, settings.photos_per_request)
-        archive.unfiled[minute] = Answer(*_photos_for(minute, archive, settings), {})
-    answer: Answer = archive.unfiled[minute]
-    if not answer.chosen:
-        answer.chosen.update(_choose(answer, minute, archive, settings, wanting))
-    archive.file_photos(answer.chosen, settings.topics)
+        archive.unfiled[minute] = (*_photos_for(minute, archive, settings), {})
+    topic, photos, chosen = archive.unfiled[minute]
+    if not chosen:
+        offered = {photo["id"]: photo for photo in photos}
+        if wanting is None:
+            wanting = _look_ahead(minute, archive, settings)
+        for each, photo_id in archive.give(list(offered), wanting, settings.no_repeat_days).items():
+            credit = unsplash.credit(offered[photo_id], settings.app_name)
+            known = {"topic": topic, "fetched_at": minutes.now_in_words(), "minute": minutes.name(each), "credit": credit}
+            chosen[each] = {**offered[photo_id], "pipeline": known}
+    archive.file_photos(chosen, settings.topics)
     del archive.unfiled[minute]
 
 
-def _choose(
-    answer: Answer, minute: datetime, archive: Archive, settings: Settings, wanting: Sequence[datetime] | None
-) -> dict[datetime, Photo]:
-    """Give each minute that wants one a photo of the answer, with what this project knows of it."""
-    offered = {photo["id"]: photo for photo in answer.photos}
-    if wanting is None:
-        candidates = minutes.minutes_of_same_topic(minute, settings.topics)
-        wanting = list(islice(archive.open_minutes(candidates, settings.topics), settings.photos_per_request))
-        if minute not in wanting:  # another run has filed its photo meanwhile: no more than a look-ahead's minutes get one
-            wanting = wanting[: settings.photos_per_request - 1]
-    chosen: dict[datetime, Photo] = {}
-    for each, photo_id in archive.give(list(offered), wanting, settings.no_repeat_days).items():
-        credit = unsplash.credit(offered[photo_id], settings.app_name)
-        known = {"topic": answer.topic, "fetched_at": minutes.now_in_words(), "minute": minutes.name(each), "credit": credit}
-        chosen[each] = {**offered[photo_id], "pipeline": known}
-    return chosen
+def _look_ahead(minute: datetime, archive: Archive, settings: Settings) -> list[datetime]:
+    """Return the minute and the topic's next that have no photo; if another run has filed the minute's, those alone."""
+    candidates = minutes.minutes_of_same_topic(minute, settings.topics)
+    found = list(islice(archive.open_minutes(candidates, settings.topics), settings.photos_per_request))
+    return found if minute in found else found[: settings.photos_per_request - 1]
+
+
+@contextmanager
+def _filed_photo(minute: datetime, archive: Archive) -> Iterator[Photo]:
+    """Give the minute's photo, PhotoReplaced if it is gone; drop one that cannot be had, so that another is fetched."""
+    if not (photo := archive.photo(minute)):
+        raise PhotoReplaced
+    try:
+        yield photo
+    except PhotoGone:
+        archive.drop_photo(minute, photo["id"])
+        raise
 
 
 def extract_url(minute: datetime, archive: Archive, settings: Settings) -> str:
     """Write down the address of the minute's picture, and return it."""
-    photo = _filed_photo(minute, archive)
-    try:
+    with _filed_photo(minute, archive) as photo:
         address = unsplash.address_of(photo, settings.size)
-    except PhotoGone:
-        archive.drop_photo(minute, photo["id"])
-        raise
     archive.put_address(minute, address)
     return address
 
@@ -100,14 +96,10 @@ def store_image(minute: datetime, archive: Archive, settings: Settings) -> tuple
 
 
 def store_picture(minute: datetime, archive: Archive, fetch: Callable[[], bytes]) -> Stored:
-    """Store what `fetch` returns, if it is one whole JPEG; drop a photo that cannot be had, so that another is fetched."""
-    photo = _filed_photo(minute, archive)
-    try:
+    """Store what `fetch` returns, if it is one whole JPEG."""
+    with _filed_photo(minute, archive) as photo:
         content = fetch()
         picture = jpeg.picture(content)
-    except PhotoGone:
-        archive.drop_photo(minute, photo["id"])
-        raise
     archive.put_picture(minute, photo, content)
     has_thumbnail = False
     with log_errors(f"{minutes.name(minute)} is stored"):
@@ -158,13 +150,6 @@ def _photos_for(minute: datetime, archive: Archive, settings: Settings) -> tuple
         finally:
             note_quota(archive, settings)
     raise NoPhotos(f"nothing at Unsplash matches any topic of [unsplash] topics: {', '.join(settings.topics)}")
-
-
-def _filed_photo(minute: datetime, archive: Archive) -> Photo:
-    """Return the minute's photo; PhotoReplaced if it is gone since the task was begun."""
-    if not (photo := archive.photo(minute)):
-        raise PhotoReplaced
-    return photo
 
 
 def _client(settings: Settings) -> unsplash.Unsplash:
