@@ -8,6 +8,7 @@ minute are plain calls, and the next pictures are fetched meanwhile. A slice tha
 import time
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -86,11 +87,8 @@ class Slice(luigi.Task):
         if len(waiting) < wanted.photos_per_request // 2:
             elsewhere = sorted(set(self.of_topic).difference(waiting))
             wanting += islice(archive.open_minutes(elsewhere, wanted.topics), wanted.photos_per_request - len(waiting))
-        try:
+        with self._keeping_failure(waiting[0], "FetchMetadata"):
             steps.fetch_metadata(waiting[0], archive, wanted, wanting)
-        except PipelineError as error:
-            self._note_failure(waiting[0], "FetchMetadata", error)
-            raise
 
     def _store(self, ready: Sequence[datetime]) -> list[datetime]:
         """Store the pictures of minutes that have their photo, the next ones being fetched meanwhile; return those stored."""
@@ -98,14 +96,11 @@ class Slice(luigi.Task):
         shown: dict[datetime, dict[str, Any]] = {}
         try:
             for minute, fetch in self._fetched_ahead(ready):
-                try:
+                with self._keeping_failure(minute, "StoreImage"):
                     stored = steps.store_picture(minute, archive, fetch)
-                except PipelineError as error:
-                    self._note_failure(minute, "StoreImage", error)
-                    continue
-                shown[minute] = page.picture_entry(stored.photo, len(stored.content), stored.has_thumbnail)
-                self.progress.report(minute)
-                steps.report_download(stored.photo, archive, wanted, self.requests_reserved)
+                    shown[minute] = page.picture_entry(stored.photo, len(stored.content), stored.has_thumbnail)
+                    self.progress.report(minute)
+                    steps.report_download(stored.photo, archive, wanted, self.requests_reserved)
         finally:
             with log.log_errors("page"):
                 page.add_pictures(archive, shown)
@@ -127,24 +122,24 @@ class Slice(luigi.Task):
                 is_quick = time.monotonic() - began < QUICK_SECONDS
                 ahead = min(ahead + 1, AHEAD_IN_FULL if wanted.size == "full" else AHEAD) if is_quick else max(1, ahead // 2)
             if minute:
-                try:
+                with self._keeping_failure(minute, "ExtractUrl"):
                     address = steps.extract_url(minute, archive, wanted)
-                except PipelineError as error:
-                    self._note_failure(minute, "ExtractUrl", error)
-                    continue
-                fetch = client.prefetch(address, unsplash.MAX_PICTURE_BYTES[wanted.size])
-                under_way.append((minute, fetch, time.monotonic()))
+                    fetch = client.prefetch(address, unsplash.MAX_PICTURE_BYTES[wanted.size])
+                    under_way.append((minute, fetch, time.monotonic()))
 
-    def _note_failure(self, minute: datetime, step: str, error: PipelineError) -> None:
-        """Keep a minute's failure; raise what ends the whole run."""
-        reason = f"{step}: {error}"
-        end = error if isinstance(error, EndsRun) and not isinstance(error, NameTaken) else None
-        outcomes.keep_failure(minute, reason)
-        self.progress.report(minute, reason, end)
-        if end:
-            if not isinstance(end, QuotaExceeded):  # with the quota used up, what has its photo already goes on
+    @contextmanager
+    def _keeping_failure(self, minute: datetime, step: str) -> Iterator[None]:
+        """Keep why the minute's step failed, for the others to go on; raise what ends the whole run."""
+        try:
+            yield
+        except PipelineError as error:
+            end = error if isinstance(error, EndsRun) and not isinstance(error, NameTaken) else None
+            outcomes.keep_failure(minute, f"{step}: {error}")
+            self.progress.report(minute, f"{step}: {error}", end)
+            if end and not isinstance(end, QuotaExceeded):  # with the quota used up, what has its photo already goes on
                 outcomes.end_run()
-            raise end
+            if end:
+                raise
 
 
 @Slice.event_handler(luigi.Event.PROCESS_FAILURE)
