@@ -27,19 +27,19 @@ QUICK_SECONDS = 2
 
 
 class Slice(luigi.Task):
-    """Store a topic's minutes in one window, as far as they are missing and wanted by this host."""
+    """Store a topic's minutes in one window, as far as they are missing and wanted by this host.
+
+    What `slices` gives it besides is no part of what it is: hosts may find, and want, different minutes of it.
+    """
 
     window = MinuteParameter(description="the window's first minute")
     topic = luigi.Parameter()
-    # No part of what the slice is: hosts may want different spans of it.
-    start = MinuteParameter(significant=False)
-    stop = MinuteParameter(significant=False)
-    requests_reserved = luigi.IntParameter(significant=False)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.found: Sequence[datetime] | None = None
+        self.found: Sequence[datetime] = ()
         self.of_topic: Sequence[datetime] = ()
+        self.requests_reserved = 0
         self.progress: Progress
 
     @property
@@ -48,8 +48,8 @@ class Slice(luigi.Task):
         return (self.window - EPOCH) // MINUTE
 
     def complete(self) -> bool:
-        """Tell whether nothing of it is missing; what the catch-up has just found missing is believed."""
-        return not (self.missing() if self.found is None else self.found)
+        """Tell whether nothing of it is missing, as the catch-up has just found."""
+        return not self.found
 
     def run(self) -> None:
         """Store what is missing now, a try each and one request of the API at most; what stays missing fails the slice."""
@@ -69,10 +69,8 @@ class Slice(luigi.Task):
         return str(exception if isinstance(exception, PipelineError) else super().on_failure(exception))
 
     def missing(self) -> list[datetime]:
-        """Return the slice's minutes that are missing."""
-        first, stop = max(self.window, self.start), min(self.window + window_length(), self.stop)
-        topics = settings.unsplash_settings().topics
-        return [each for each in settings.archive().missing(first, stop) if minutes.topic_of(each, topics) == self.topic]
+        """Return those of the minutes found missing that no other run has stored by now."""
+        return [each for each in settings.archive().missing(min(self.found), max(self.found) + MINUTE) if each in self.found]
 
     def _with_photo(self, missing: Sequence[datetime]) -> list[datetime]:
         archive, topics = settings.archive(), settings.unsplash_settings().topics
@@ -156,17 +154,16 @@ def _failed(work: Slice, error: BaseException) -> None:
 def slices(missing: Collection[datetime], progress: Progress) -> list[Slice]:
     """Return the slices of what is missing, the newest first."""
     wanted, length = settings.unsplash_settings(), window_length()
-    start, stop = min(missing), max(missing) + MINUTE
     of_topic, found = defaultdict[str, list[datetime]](list), defaultdict[tuple[datetime, str], list[datetime]](list)
     for minute in sorted(missing, reverse=True):
         topic = minutes.topic_of(minute, wanted.topics)
         of_topic[topic].append(minute)
         found[minute - (minute - EPOCH) % length, topic].append(minute)
-    # What waits for an answer of the API comes before the download events.
-    reserved = wanted.requests_reserved + len(found)
-    made = [Slice(window=window, topic=topic, start=start, stop=stop, requests_reserved=reserved) for window, topic in found]
+    made = [Slice(window=window, topic=topic) for window, topic in found]
     for work, of_slice in zip(made, found.values(), strict=True):
         work.found, work.of_topic, work.progress = of_slice, of_topic[work.topic], progress
+        # What waits for an answer of the API comes before the download events.
+        work.requests_reserved = wanted.requests_reserved + len(found)
     return made
 
 

@@ -15,6 +15,7 @@ from pipeline.sandbox.photos import Sample, drawing, random_id
 ORIGIN = "https://sandbox.invalid"  # a name reserved never to exist
 WRONG_KEY = "WRONG_KEY"
 UNMATCHED_QUERY = "nothing"
+WIDTHS = {"regular": 1080, "small": 400, "thumb": 200}
 
 _ALLOWED = {
     "orientation": ("landscape", "portrait", "squarish"),
@@ -98,34 +99,21 @@ class Sandbox:
 
     def _photo(self, photo_id: str, query: str = "") -> dict[str, Any]:
         sample = Sample(photo_id)
-        profile = f"{self.origin}/@{sample.username}"
-        address = f"{self.origin}/photos/{photo_id}"
+        address, profile = f"{self.origin}/photos/{photo_id}", f"{self.origin}/@{sample.username}"
         picture = f"{self.origin}{sample.path}?ixid=sample&ixlib=rb-4.0.3"
         full = f"{picture}&crop=entropy&cs=srgb&fm=jpg&q=85"
         jpeg = f"{picture}&crop=entropy&cs=tinysrgb&fit=max&fm=jpg&q=80"
+        links = {"self": address, "html": f"{profile}/{photo_id}", "download": full}
         return {
             "id": photo_id,
-            "slug": f"a-sample-drawing-{photo_id}",
             "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(sample.taken // 1000)),
             "width": sample.width,
             "height": sample.height,
             "color": sample.colours[0],
             "description": None,
             "alt_description": "a sample drawing" + (f" for “{query}”" if query else ""),
-            "urls": {
-                "raw": picture,
-                "full": full,
-                "regular": f"{jpeg}&w=1080",
-                "small": f"{jpeg}&w=400",
-                "thumb": f"{jpeg}&w=200",
-            },
-            "links": {
-                "self": address,
-                "html": f"{profile}/{photo_id}",
-                "download": full,
-                "download_location": f"{address}/download?ixid=sample",
-            },
-            "likes": 0,
+            "urls": {"raw": picture, "full": full} | {size: f"{jpeg}&w={width}" for size, width in WIDTHS.items()},
+            "links": links | {"download_location": f"{address}/download?ixid=sample"},
             "current_user_collections": [],
             "user": {
                 "username": sample.username,

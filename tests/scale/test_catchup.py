@@ -65,18 +65,16 @@ def test_slices_hold_every_minute_once(in_folder: Archive) -> None:
     assert [work.priority for work in made] == sorted((work.priority for work in made), reverse=True)
 
 
-def test_a_slice_is_complete_when_none_of_its_minutes_is_missing(in_folder: Archive) -> None:
-    """By itself it looks at the archive; what the catch-up has just found missing is believed."""
-    span = {"start": START, "stop": START + 3 * MINUTE, "requests_reserved": 5}
+def test_what_a_slice_finds_missing(in_folder: Archive) -> None:
+    """Of its minutes it stores those that are missing still when its turn comes; without any it is complete."""
     window = START - (START - minutes.EPOCH) % slices.window_length()
-    work = Slice(window=window, topic=minutes.topic_of(START, TOPICS), **span)
-    assert work.missing() == [START]
-    assert not work.complete()
-    (in_folder.local_path(START).parent).mkdir(parents=True)
+    work = Slice(window=window, topic=minutes.topic_of(START, TOPICS))
+    for work.found in ((), [START + 6 * MINUTE, START]):
+        assert work.complete() == (not work.found)
+    assert work.missing() == [START, START + 6 * MINUTE]
+    in_folder.local_path(START).parent.mkdir(parents=True)
     in_folder.local_path(START).write_bytes(b"a picture")
-    assert work.complete()
-    work.found = [START]
-    assert not work.complete()
+    assert work.missing() == [START + 6 * MINUTE]
 
 
 def test_what_is_missing_is_stored(project: Project, api: WatchedSandbox) -> None:
