@@ -42,12 +42,6 @@ class Picture(NamedTuple):
     thumbnail: bytes
 
 
-class _JpegFile(io.BytesIO):
-    """By the name's ending Pillow loads the one plugin that it needs; told the format, it loads five."""
-
-    name = "thumbnail.jpg"
-
-
 def picture(content: bytes) -> Picture:
     """Return what the content shows if it is one whole JPEG, else raise BadJpeg.
 
@@ -65,7 +59,8 @@ def picture(content: bytes) -> Picture:
         image.draft(None, (THUMBNAIL_PIXELS, 1) if width >= height else (1, THUMBNAIL_PIXELS))
         small = image.convert("RGB")
         small.thumbnail((MAX_THUMBNAIL_PIXELS, MAX_THUMBNAIL_PIXELS), Image.Resampling.BILINEAR, reducing_gap=None)
-        thumbnail = _JpegFile()
+        thumbnail = io.BytesIO()
+        thumbnail.name = "thumbnail.jpg"  # by its ending Pillow loads the one plugin it needs; told the format, it loads five
         small.save(thumbnail, quality=75, exif=turned if orientation > 1 else b"")
     except MemoryError:
         raise

@@ -83,9 +83,8 @@ def store_image(minute: datetime, archive: Archive, settings: Settings) -> tuple
     address = archive.address(minute)
     if not address:
         raise PhotoReplaced
-    stored = store_picture(
-        minute, archive, lambda: _client(settings).picture(address, unsplash.MAX_PICTURE_BYTES[settings.size])
-    )
+    fetch = _client(settings).prefetch(address, unsplash.MAX_PICTURE_BYTES[settings.size])
+    stored = store_picture(minute, archive, fetch)
     first = ""
     with log_errors("page"):
         if page.publish(archive, minute, stored.photo, stored.content, stored.has_thumbnail):

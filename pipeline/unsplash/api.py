@@ -79,12 +79,11 @@ class Unsplash:
         """Tell whether a picture may come from there: https on unsplash.com and below, or the very origin of the API."""
         return bool(_OF_UNSPLASH.fullmatch(address) or self._of_api.fullmatch(address))
 
-    def picture(self, address: str, most_bytes: int = MAX_PICTURE_BYTES["full"]) -> bytes:
-        """Return the picture as it is served; PhotoGone if it cannot be had or is too long, Unavailable if that may pass."""
-        return self.prefetch(address, most_bytes)()
-
     def prefetch(self, address: str, most_bytes: int = MAX_PICTURE_BYTES["full"]) -> Callable[[], bytes]:
-        """Begin to fetch the picture; return a function that waits for it, and returns or raises what `picture` would."""
+        """Begin to fetch the picture; return a function that waits for it and returns it as it is served.
+
+        That raises PhotoGone if the picture cannot be had or is too long, and Unavailable if what keeps it may pass.
+        """
         return self._begin(functools.partial(self._picture, most_bytes=most_bytes), address, self._answer_seconds)
 
     def _begin(self, work: Callable[[str, float], bytes], address: str, seconds: float) -> Callable[[], bytes]:

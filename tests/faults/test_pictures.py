@@ -98,7 +98,7 @@ def stored(client: Unsplash, faulty: Server, folder: Path) -> Path:
     archive = Archive(folder)
     archive.file_photos({NOON: photo("AAAAAAAAAAA")}, ("art",))
     address = faulty.origin + sandbox.Sample("AAAAAAAAAAA").path + "?w=200"
-    steps.store_picture(NOON, archive, lambda: client.picture(address))
+    steps.store_picture(NOON, archive, lambda: client.prefetch(address)())
     return archive.local_path(NOON)
 
 

@@ -108,7 +108,7 @@ def photo_with(address: Any) -> servers.Fault:
 def test_a_refused_address(address: str, client: Unsplash, faulty: Server, elsewhere: Listener) -> None:
     """A picture is not fetched from there, and nothing is connected to."""
     with pytest.raises(PhotoGone, match="may not come from"):
-        client.picture(filled_in(address, faulty, elsewhere))
+        client.prefetch(filled_in(address, faulty, elsewhere))()
     assert elsewhere.connections() == 0
     assert faulty.requests == []
 
@@ -131,7 +131,7 @@ def test_a_refused_redirect(address: str, client: Unsplash, faulty: Server, else
     target = filled_in(address, faulty, elsewhere).encode().decode("latin-1")
     faulty.breaks("picture", servers.redirects(target))
     with pytest.raises(PhotoGone, match="may not come from"):
-        client.picture(f"{faulty.origin}/photo")
+        client.prefetch(f"{faulty.origin}/photo")()
     assert elsewhere.connections() == 0
     assert faulty.count("picture") == len(faulty.requests) == 1
 
@@ -152,7 +152,7 @@ def test_an_address_of_unsplash(address: str, client: Unsplash, elsewhere: Liste
     """https on unsplash.com and below is connected to; a host that does not answer is no reason to drop the photo."""
     assert client.may_fetch(address)
     with pytest.raises(Unavailable):
-        client.picture(address)
+        client.prefetch(address)()
     assert elsewhere.connections() > 0
 
 
@@ -161,7 +161,7 @@ def test_a_host_with_a_name_too_long(client: Unsplash, elsewhere: Listener) -> N
     address = f"https://{'x' * 64}.unsplash.com/photo"
     assert client.may_fetch(address)
     with pytest.raises(Unavailable):
-        client.picture(address)
+        client.prefetch(address)()
     assert (elsewhere.connections() > 0) is (sys.version_info < (3, 12))
 
 
@@ -179,7 +179,7 @@ def test_a_redirect_at_home(status: int, hops: int, client: Unsplash, faulty: Se
     faulty.breaks("picture", servers.redirects("/other", status), times=hops - 1)
     photo = client.random_photos("art", 1, size="regular")[0]
     faulty.breaks("picture", servers.redirects(photo["urls"]["regular"].removeprefix(faulty.origin), status), times=hops)
-    assert client.picture(f"{faulty.origin}/first").startswith(b"\xff\xd8")
+    assert client.prefetch(f"{faulty.origin}/first")().startswith(b"\xff\xd8")
     assert faulty.count("picture") == hops + 1
     processes.assert_key_went_to_the_api_alone(faulty)
 
@@ -189,7 +189,7 @@ def test_a_redirect_loop(target: str, client: Unsplash, faulty: Server, elsewher
     """A picture behind more than three redirects is given up."""
     faulty.breaks("picture", servers.redirects(filled_in(target, faulty, elsewhere)))
     with pytest.raises(PhotoGone, match="more than 3 redirects"):
-        client.picture(f"{faulty.origin}/photo")
+        client.prefetch(f"{faulty.origin}/photo")()
     assert faulty.count("picture") == 4
 
 
@@ -197,4 +197,4 @@ def test_a_redirect_without_a_target(client: Unsplash, faulty: Server) -> None:
     """A redirect that leads nowhere is an answer that may pass."""
     faulty.breaks("picture", servers.answers(302))
     with pytest.raises(Unavailable, match="answered 302"):
-        client.picture(f"{faulty.origin}/photo")
+        client.prefetch(f"{faulty.origin}/photo")()

@@ -231,7 +231,7 @@ def test_a_key_that_is_said_back(speaker: str, saying: str, client: Unsplash, fa
         elif kind == "event":
             client.report_download(f"{faulty.origin}/photos/x/download")
         else:
-            client.picture(f"{faulty.origin}/photo")
+            client.prefetch(f"{faulty.origin}/photo")()
     shown = str(raised.value)
     assert faulty.count(kind) == 1
     for text in (KEY, ENCODED, ENCODED.replace("%", "%25")):
@@ -290,11 +290,11 @@ def test_demo_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNSPLASH_API_KEY", unsplash.DEMO_KEY)
     demo = unsplash.client(5)
     photo = demo.random_photos("art", 30, size="thumb")[0]
-    assert demo.picture(photo["urls"]["thumb"]) == sandbox.drawing(photo["id"], 200)
+    assert demo.prefetch(photo["urls"]["thumb"])() == sandbox.drawing(photo["id"], 200)
     demo.report_download(photo["links"]["download_location"])
     assert demo.quota == unsplash.Quota(50, 48)
     with pytest.raises(PhotoGone):
-        demo.picture("http://127.0.0.1/photo-1")
+        demo.prefetch("http://127.0.0.1/photo-1")()
 
 
 def test_one_client_while_the_environment_holds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ def test_fetching_from_addresses(examples: int, monkeypatch: pytest.MonkeyPatch)
     def test(address: str) -> None:
         kind = Unavailable if client().may_fetch(address) else PhotoGone
         with pytest.raises(kind) as raised:
-            client().picture(address)
+            client().prefetch(address)()
         assert str(raised.value).isprintable()
 
     fuzz(min(examples, 3000), test, ADDRESSES | st.tuples(hosts, st.sampled_from("/?#"), written).map("".join))

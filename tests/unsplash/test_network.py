@@ -31,7 +31,7 @@ def asked(client: Unsplash, recorder: Recorder) -> list[tuple[str, str | None]]:
     """Ask for photos and a picture, and return the targets and the Authorization headers that came."""
     with pytest.raises(BadAnswer):
         client.random_photos("art", 1, size="regular")
-    client.picture(f"{recorder.url}/photo-1")
+    client.prefetch(f"{recorder.url}/photo-1")()
     return [(path.partition("?")[0], headers.get("Authorization")) for path, headers in recorder.asked]
 
 
@@ -59,7 +59,7 @@ def test_no_cookie_is_sent_back(recorder: Recorder) -> None:
     recorder.headers = {"Set-Cookie": "name=value; Path=/"}
     client = Unsplash(KEY, recorder.url)
     for _ in range(2):
-        client.picture(f"{recorder.url}/photo-1")
+        client.prefetch(f"{recorder.url}/photo-1")()
     assert not any("Cookie" in headers for _, headers in recorder.asked)
 
 
@@ -76,7 +76,7 @@ def test_no_cookie_is_sent_back(recorder: Recorder) -> None:
 )
 def test_an_address_is_asked_for_as_it_is_written(target: str, recorder: Recorder) -> None:
     """Unsplash signs and counts by what stands in its addresses: nothing in them is written in another way."""
-    Unsplash(KEY, recorder.url).picture(f"{recorder.url}{target}")
+    Unsplash(KEY, recorder.url).prefetch(f"{recorder.url}{target}")()
     assert recorder.asked[0][0] == target
 
 
@@ -86,7 +86,7 @@ def test_an_address_is_asked_for_as_it_is_written(target: str, recorder: Recorde
 )
 def test_what_no_address_may_hold(target: str, sent: str, recorder: Recorder) -> None:
     """What means the same is all that urllib3 changes: small letters of an encoding, characters that must be encoded."""
-    Unsplash(KEY, recorder.url).picture(f"{recorder.url}{target}")
+    Unsplash(KEY, recorder.url).prefetch(f"{recorder.url}{target}")()
     assert recorder.asked[0][0] == sent
 
 
@@ -125,7 +125,7 @@ def test_a_proxy_that_is_none(name: str, proxy: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(name, proxy)
     for client in (Unsplash(KEY), Unsplash(KEY, "https://api.test")):
         with pytest.raises(BadSettings, match="HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is no address") as raised:
-            client.picture(ADDRESS)
+            client.prefetch(ADDRESS)()
         assert "secret" not in str(raised.value)
 
 
@@ -185,7 +185,7 @@ nameserver.bind(("127.0.0.1", 53))
 client = Unsplash("key", "http://api.test", answer_seconds=1)
 for ask in (
     lambda: client.random_photos("art", 1, size="regular"),
-    lambda: client.picture("http://api.test/photo"),
+    lambda: client.prefetch("http://api.test/photo")(),
     lambda: client.report_download("http://api.test/photos/x/download"),
 ):
     began = time.monotonic()
@@ -237,7 +237,7 @@ def test_threads_may_share_a_client(recorder: Recorder) -> None:
     got: list[bytes] = []
     recorder.body = b"a picture"
     threads = [
-        threading.Thread(target=lambda number=number: got.append(client.picture(f"{recorder.url}/{number}")))
+        threading.Thread(target=lambda number=number: got.append(client.prefetch(f"{recorder.url}/{number}")()))
         for number in range(32)
     ]
     for thread in threads:

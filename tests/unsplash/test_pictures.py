@@ -29,7 +29,7 @@ HANGS = [
 def test_a_picture_is_fetched_without_the_key(recorder: Recorder) -> None:
     """The picture's host never sees the key, even where it is the API's own."""
     recorder.body = b"any bytes"
-    assert Unsplash(KEY, recorder.url).picture(f"{recorder.url}/photo-1") == recorder.body
+    assert Unsplash(KEY, recorder.url).prefetch(f"{recorder.url}/photo-1")() == recorder.body
     assert KEY not in str(recorder.asked)
 
 
@@ -37,7 +37,7 @@ def test_connections_are_used_again(recorder: Recorder) -> None:
     """Pictures of one host come over one connection."""
     client = Unsplash(KEY, recorder.url)
     for number in range(3):
-        client.picture(f"{recorder.url}/photo-{number}")
+        client.prefetch(f"{recorder.url}/photo-{number}")()
     assert len(recorder.asked) == 3
     assert len(recorder.connections) == 1
 
@@ -73,7 +73,7 @@ def test_pictures_that_are_fetched_ahead_come_side_by_side(faulty: Server, clien
     fetched = [picture() for picture in others]
     goes_on.set()
     client = Unsplash(KEY, faulty.origin)
-    assert [first(), *fetched] == [client.picture(photo["urls"]["thumb"]) for photo in photos]
+    assert [first(), *fetched] == [client.prefetch(photo["urls"]["thumb"])() for photo in photos]
     assert len(set(fetched)) == 3
 
 
@@ -109,7 +109,7 @@ def test_an_answer_that_is_late(fault: Fault, faulty: Server) -> None:
     client = Unsplash(KEY, faulty.origin, answer_seconds=0.3)
     began = time.monotonic()
     with pytest.raises(Unavailable, match=r"^127\.0\.0\.1: no whole answer within 0\.3 s$"):
-        client.picture(f"{faulty.origin}{sandbox.Sample('AAAAAAAAAAA').path}?w=200")
+        client.prefetch(f"{faulty.origin}{sandbox.Sample('AAAAAAAAAAA').path}?w=200")()
     with pytest.raises(Unavailable, match=r"^127\.0\.0\.1: no whole answer within 0\.3 s$"):
         client.random_photos("art", 1, size="regular")
     assert 0.6 <= time.monotonic() - began < 2
@@ -142,12 +142,12 @@ def test_a_body_that_drips_for_ever_is_let_go(faulty: Server) -> None:
     client = Unsplash(KEY, faulty.origin, answer_seconds=0.2)
     faulty.breaks("picture", drips_for_ever)
     with pytest.raises(Unavailable):
-        client.picture(f"{faulty.origin}/photo")
+        client.prefetch(f"{faulty.origin}/photo")()
     assert gone.wait(5)
     faulty.breaks("picture", servers.answers(503))
     for _ in range(5):
         with pytest.raises(Unavailable):
-            client.picture(f"{faulty.origin}/photo")
+            client.prefetch(f"{faulty.origin}/photo")()
     added = [each for each in threading.enumerate() if each not in before and each.name.startswith("request to")]
     assert len(added) <= 2, "the first picture's thread, and one that began before it was idle again"
 
@@ -193,7 +193,7 @@ def test_the_body_of_a_redirect_is_not_read(framing: bytes, part: bytes, faulty:
         handler.server.closing.wait()
 
     faulty.breaks("picture", fault, servers.answers(200, b"a picture"))
-    assert Unsplash(KEY, faulty.origin, answer_seconds=5).picture(f"{faulty.origin}/photo") == b"a picture"
+    assert Unsplash(KEY, faulty.origin, answer_seconds=5).prefetch(f"{faulty.origin}/photo")() == b"a picture"
     assert sent < 50 * 10**6
 
 
@@ -211,17 +211,17 @@ def test_a_picture_that_is_too_long(length: int, is_chunked: bool, client: Unspl
     whole = b"Content-Length: %d\r\n\r\n%s" % (length, body)
     faulty.breaks("picture", servers.sends(b"HTTP/1.1 200 OK\r\n", chunks if is_chunked else whole))
     if length <= 1000:
-        assert client.picture(f"{faulty.origin}/photo", 1000) == body
+        assert client.prefetch(f"{faulty.origin}/photo", 1000)() == body
     else:
         with pytest.raises(PhotoGone, match="longer than 1,000 bytes"):
-            client.picture(f"{faulty.origin}/photo", 1000)
+            client.prefetch(f"{faulty.origin}/photo", 1000)()
 
 
 def test_a_picture_that_announces_too_much_is_not_waited_for(client: Unsplash, faulty: Server) -> None:
     """A picture that says that it is too long is refused before any of it has come."""
     faulty.breaks("picture", servers.announces(b"Content-Length: 100000000"))
     with pytest.raises(PhotoGone, match="longer than 67,108,864 bytes"):
-        client.picture(f"{faulty.origin}/photo")
+        client.prefetch(f"{faulty.origin}/photo")()
 
 
 @pytest.mark.parametrize(
@@ -241,14 +241,14 @@ def test_a_picture_that_is_not_as_long_as_it_says(answer: bytes, reason: str, cl
     """A picture that is cut, or could be cut without a word, is no picture yet: it may come at the next try."""
     faulty.breaks("picture", servers.sends(b"HTTP/1.1 200 OK\r\n" + answer))
     with pytest.raises(Unavailable, match=reason):
-        client.picture(f"{faulty.origin}/photo")
+        client.prefetch(f"{faulty.origin}/photo")()
 
 
 def test_what_is_called_gzip_is_not_unpacked(client: Unsplash, faulty: Server) -> None:
     """A picture is stored as it was sent."""
     body = gzip.compress(b"a picture")
     faulty.breaks("picture", servers.answers(200, body, Content_Encoding="gzip"))
-    assert client.picture(f"{faulty.origin}/photo") == body
+    assert client.prefetch(f"{faulty.origin}/photo")() == body
 
 
 def test_a_status_of_its_own_kind(client: Unsplash, faulty: Server) -> None:
@@ -257,4 +257,4 @@ def test_a_status_of_its_own_kind(client: Unsplash, faulty: Server) -> None:
         if status >= 200 and status not in (200, 301, 302, 303, 307, 308):
             faulty.breaks("picture", servers.answers(status))
             with pytest.raises(PhotoGone if status in (404, 410) else Unavailable, match=str(status)):
-                client.picture(f"{faulty.origin}/photo")
+                client.prefetch(f"{faulty.origin}/photo")()
