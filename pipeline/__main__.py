@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline import catchup, configuration, log, minutes, processes, sandbox, settings, upkeep
-from pipeline.errors import BadSettings, BadTimestamp, PipelineError
+from pipeline.errors import BadSettings, PipelineError
 from pipeline.version import VERSION
 
 WELL, NOT_WELL, FAILED, UNUSABLE, STOPPED = 0, 1, 30, configuration.UNUSABLE, 130
@@ -57,7 +57,7 @@ def catch_up(options: argparse.Namespace) -> int:
     now, first = minutes.present_minute(), settings.archive().oldest()
     start = options.start or max(now - options.since, first or now)
     if start < now - timedelta(days=MOST_DAYS):
-        raise BadTimestamp(f"--start {minutes.name(start)} is too far back: a catch-up takes {MOST_DAYS:,} days at most")
+        raise BadSettings(f"--start {minutes.name(start)} is too far back: a catch-up takes {MOST_DAYS:,} days at most")
     stop = min(options.stop, now) if options.stop else now - LEFT_ALONE
     is_done, said = catchup.catch_up(start, stop, options.limit, options.workers, options.shared)
     log.say(said)

@@ -36,10 +36,6 @@ class BadSettings(EndsRun):
     """luigi.cfg, the command line or the environment says what cannot be done."""
 
 
-class BadTimestamp(BadSettings, ValueError):
-    """The text names no minute, or one that cannot be asked for."""
-
-
 class InvalidKey(EndsRun):
     """There is no key, or it is none that the API takes."""
 

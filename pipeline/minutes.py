@@ -8,13 +8,14 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import luigi
 
 from pipeline import log
-from pipeline.errors import BadTimestamp
+from pipeline.errors import BadSettings
 
 MINUTE = timedelta(minutes=1)
 REACH = timedelta(days=7)
@@ -30,12 +31,12 @@ class MinuteParameter(luigi.DateMinuteParameter):
     def parse(self, text: str) -> datetime:
         """Return the minute that the text names; Luigi's own parser takes 2026-11-23T04 for 00:04.
 
-        BadTimestamp for what names none, or one that is later than now.
+        BadSettings for what names none, or one that is later than now.
         """
         log.set_up()  # if no task is made, no event of a task will
         minute = minute_in(text)
         if minute > present_minute():
-            raise BadTimestamp(f"{text} is later than now, {name(present_minute())} in UTC: is the clock right?")
+            raise BadSettings(f"{text} is later than now, {name(present_minute())} in UTC: is the clock right?")
         return minute
 
     def normalize(self, minute: datetime | None) -> datetime:
@@ -44,13 +45,11 @@ class MinuteParameter(luigi.DateMinuteParameter):
 
 
 def minute_in(text: str) -> datetime:
-    """Return the minute that the text names, BadTimestamp if it names none."""
-    try:
+    """Return the minute that the text names, BadSettings if it names none."""
+    with suppress(ValueError):
         if re.fullmatch(r"\d{4}-\d\d-\d\dT\d{4}", text, re.ASCII):
             return datetime.strptime(text, luigi.DateMinuteParameter.date_format)
-    except ValueError:
-        pass
-    raise BadTimestamp(f"{text!r} is no minute: write it in UTC as YYYY-MM-DDThhmm, for example 2026-11-23T1205")
+    raise BadSettings(f"{text!r} is no minute: write it in UTC as YYYY-MM-DDThhmm, for example 2026-11-23T1205")
 
 
 def present_minute() -> datetime:

@@ -5,7 +5,7 @@ from datetime import datetime
 from hypothesis import strategies as st
 
 from pipeline import minutes
-from pipeline.errors import BadTimestamp
+from pipeline.errors import BadSettings
 from pipeline.settings import TopicsParameter
 from tests.fuzzing import examples, fuzz
 
@@ -17,7 +17,7 @@ def test_timestamps(examples: int) -> None:
     def test(text: str) -> None:
         try:
             minute = minutes.MinuteParameter().parse(text)
-        except BadTimestamp:
+        except BadSettings:
             return
         assert minutes.name(minute) == text
         assert minute <= minutes.present_minute()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import minutes
-from pipeline.errors import BadTimestamp
+from pipeline.errors import BadSettings
 from pipeline.minutes import MINUTE, MinuteParameter
 
 TOPICS = ("history", "life", "wisdom", "art", "office", "nature")
@@ -50,7 +50,7 @@ def test_a_timestamp_names_a_minute() -> None:
 )
 def test_anything_else_is_refused_with_the_form_and_an_example(text: str) -> None:
     """What is not written as a minute is refused, also where Luigi's own parser takes it for another minute."""
-    with pytest.raises(BadTimestamp, match=r"YYYY-MM-DDThhmm.*2026-11-23T1205"):
+    with pytest.raises(BadSettings, match=r"YYYY-MM-DDThhmm.*2026-11-23T1205"):
         MinuteParameter().parse(text)
 
 
@@ -58,7 +58,7 @@ def test_a_minute_later_than_now_is_refused() -> None:
     """The present minute is the last that can be named."""
     present = minutes.present_minute()
     assert MinuteParameter().parse(minutes.name(present)) == present
-    with pytest.raises(BadTimestamp, match="is the clock right"):
+    with pytest.raises(BadSettings, match="is the clock right"):
         MinuteParameter().parse(minutes.name(present + 3 * MINUTE))
 
 
