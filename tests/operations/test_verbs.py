@@ -1,13 +1,14 @@
 """The operator's verbs as programs: their names, their help, their exit codes, and how they end when the world is unkind."""
 
-import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -206,6 +207,15 @@ def test_without_semaphores(project: Project) -> None:
         assert "this machine gives no semaphores" in first_line(run)
 
 
+def is_idle(pid: int) -> bool:
+    """Tell whether the process uses no processor for a while."""
+    readings = []
+    for _ in range(2):
+        readings.append(Path(f"/proc/{pid}/stat").read_text().split()[13:15])
+        time.sleep(0.4)
+    return readings[0] == readings[1]
+
+
 def test_ctrl_c_while_luigi_waits(project: Project, api: WatchedSandbox) -> None:
     """Ctrl-C between two tries ends `luigi` with one line, and as Ctrl-C does: 130 in a shell."""
     project.configure(retry_delay="60")
@@ -215,12 +225,12 @@ def test_ctrl_c_while_luigi_waits(project: Project, api: WatchedSandbox) -> None
         UNSPLASH_API_URL="http://127.0.0.1:9",
     ) as process:  # fmt: skip
         wait_until(lambda: (project.root / "2026-11-23/1205.error").exists())
-        for _ in range(5):  # Luigi takes no Ctrl-C in the moment in which it tells of a failure
-            process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                _, err = process.communicate(timeout=10)
-                break
-        process.kill()
+        wait_until(lambda: is_idle(process.pid))  # in the moment in which it tells of a failure Luigi takes no Ctrl-C
+        process.send_signal(signal.SIGINT)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == -signal.SIGINT
     assert "Traceback" not in err
     assert "stopped by Ctrl-C" in err.splitlines()[-1]
