@@ -29,6 +29,7 @@ def proxied(elsewhere: Listener) -> dict[str, str]:
     return {f"{scheme}_proxy": f"http://127.0.0.1:{elsewhere.port}" for scheme in ("http", "https")}
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "address", ["http://127.0.0.1:PORT/", "https://user:password@unsplash.com/", "file:///etc/passwd", None]
 )
@@ -45,6 +46,7 @@ def test_a_run_whose_answers_lead_elsewhere(address: Any, minute: Project, fault
     processes.assert_key_is_nowhere(minute, run)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("target", ["http://127.0.0.1:PORT/", "https://evilunsplash.com/", "http://[::1/", "\x80", "/photo"])
 def test_a_run_whose_picture_leads_elsewhere(target: str, minute: Project, faulty: Server, elsewhere: Listener) -> None:
     """A photo whose picture redirects to where it may not is replaced, and the next one is stored."""
@@ -58,6 +60,7 @@ def test_a_run_whose_picture_leads_elsewhere(target: str, minute: Project, fault
     processes.assert_key_went_to_the_api_alone(faulty)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("address", ["http://127.0.0.1:PORT/", "file:///etc/passwd", "https://unsplash.com.evil.example/"])
 def test_a_refused_address_on_the_disk(address: str, minute: Project, faulty: Server, elsewhere: Listener) -> None:
     """An address that somebody wrote into the minute's files is refused as well, and its photo is replaced."""

@@ -172,7 +172,7 @@ def tries(run: "subprocess.CompletedProcess[str]") -> int:
     return run.stderr.count(f"FetchMetadata {MINUTE} started")
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(16)
 @named(MAY_PASS + ENDS_RUN)
 def test_an_answer_that_stays_broken(case: Case, minute: Project, faulty: Server) -> None:
     """A run whose every answer is broken makes its tries, leaves its reason and nothing else, and exits 30."""
@@ -190,7 +190,7 @@ def test_an_answer_that_stays_broken(case: Case, minute: Project, faulty: Server
     processes.assert_key_is_nowhere(minute, run)
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(16)
 @named(MAY_PASS, bounded=4)
 def test_an_answer_that_is_broken_once(case: Case, minute: Project, faulty: Server) -> None:
     """A run whose first answer alone is broken stores its minute at the second try."""

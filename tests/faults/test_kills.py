@@ -66,7 +66,7 @@ def filed(project: Project) -> Iterator[Path]:
     return project.root.glob("*/*.json")
 
 
-@pytest.mark.parametrize("step", [4 * BOUNDED, pytest.param(BOUNDED, marks=pytest.mark.ci)])
+@pytest.mark.parametrize("step", [8 * BOUNDED, pytest.param(BOUNDED, marks=pytest.mark.ci)])
 def test_kills(step: int, project: Project, faulty: Server) -> None:
     """Killed at points all over a run, every file is whole, and the next run stores the minute and clears the litter."""
     assert kill(project, faulty, step) >= 200 / step

@@ -183,7 +183,7 @@ def troubled(minute: Project, step: int) -> None:
     assert len(cases) > 100
 
 
-@pytest.mark.parametrize("step", [4 * BOUNDED, pytest.param(BOUNDED, marks=pytest.mark.ci)])
+@pytest.mark.parametrize("step", [8 * BOUNDED, pytest.param(BOUNDED, marks=pytest.mark.ci)])
 def test_a_call_that_fails(step: int, minute: Project) -> None:
     """Whichever call of a run the disk refuses: the files are whole, the reason is said, the minute stored in the end."""
     troubled(minute, step)
@@ -372,6 +372,7 @@ def test_a_clock_that_jumps_back(minute: Project) -> None:
     assert processes.temporary_files(minute) == []
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("second", ["59.50", "59.65", "59.80", "59.90", "59.99"])
 def test_the_change_of_the_minute_during_the_start(second: str, minute: Project) -> None:
     """A run that starts at the end of a minute stores one minute, all of whose files are of that minute."""
@@ -412,7 +413,7 @@ def test_spoilt_files(suffixes: tuple[str, ...], content: bytes, minute: Project
     assert_stored(minute, minute.store(MINUTE))
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("suffix", [".json", ".txt"])
 @pytest.mark.parametrize("content", SPOILT.values(), ids=SPOILT)
 def test_a_file_that_is_spoilt_later(suffix: str, content: bytes, minute: Project) -> None:
@@ -460,7 +461,7 @@ NEEDED = [f"{DAY}/1205.json", f"{DAY}/1205.txt", f"{DAY}/1205.jpg", f"{DAY}/give
 OTHERS = [f"{DAY}/1205.error", f"{DAY}/thumb/1205.jpg", f"{DAY}/12.js", "latest.jpg", "index.html", "newest.js", "calendar.js"]
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", [*NEEDED, *OTHERS, DAY])
 @pytest.mark.parametrize("kind", ["pipe", "socket", "a link to nothing", "folder"])
 def test_no_file_where_a_file_should_be(kind: str, name: str, minute: Project) -> None:

@@ -187,7 +187,7 @@ def patient(minute: Project) -> Project:
     return minute
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", ["404", "HTML as image/jpeg", "PNG", "zeros for its second half", "a pixel bomb", "300 MB"])
 @pytest.mark.parametrize("dead", [1, 2])
 def test_a_dead_photo_is_replaced(name: str, dead: int, patient: Project, faulty: Server) -> None:
@@ -247,6 +247,7 @@ SAYS_THE_KEY = {
 }
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", SAYS_THE_KEY)
 def test_a_picture_s_host_that_says_the_key(name: str, minute: Project, faulty: Server) -> None:
     """What a host says is quoted without the key and without codes for the terminal, whoever finds fault with it."""

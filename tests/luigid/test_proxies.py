@@ -25,6 +25,7 @@ def proxied(project: Project, api: WatchedSandbox, proxy: Proxy) -> Project:
     return project
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 @pytest.mark.parametrize(
     "command",

@@ -75,6 +75,7 @@ def test_it_is_read_as_utf_8(project: Project, api: WatchedSandbox) -> None:
     assert "query=Z%C3%BCrich" in api.requests("/photos/random")[0]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("content", "says"),
     [

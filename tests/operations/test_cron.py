@@ -105,6 +105,7 @@ def test_the_minute_is_stored_with_a_luigid_that_hangs(installed: Project) -> No
     assert len(pictures(installed)) == 1
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -132,6 +133,7 @@ def test_the_minute_is_stored_with_something_else_in_the_place_of_luigid(
     assert len(faulty.requests) == 1
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "change",
     [

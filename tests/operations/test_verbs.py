@@ -55,6 +55,7 @@ def test_no_verb_at_all(project: Project) -> None:
         assert re.search(rf"(?m)^ +{verb} ", run.stderr), verb
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_help_says_exit_codes_settings_and_root(project: Project, verb: str) -> None:
     """A verb's help says what each exit code means, where settings come from, and how ROOT is named."""
@@ -84,6 +85,7 @@ def test_the_root_of_the_command_line(project: Project) -> None:
     assert not project.root.exists()
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -127,6 +129,7 @@ def test_a_port_in_use(project: Project) -> None:
     assert (run.returncode, first_line(run)) == (30, f"port {port} of 127.0.0.1: Address already in use: --port takes another")
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [("status",), ("status", "--json"), ("--help",), ("check", "--offline")])
 def test_a_closed_pipe(project: Project, arguments: tuple[str, ...], unbuffered: str) -> None:

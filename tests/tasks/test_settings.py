@@ -79,6 +79,7 @@ def test_an_unknown_value_is_refused(project: Project, api: WatchedSandbox, knob
     assert_refused(project, api, project.store("2026-11-23T1205", f"--unsplash-{knob}", value), says)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -107,6 +108,7 @@ def test_what_is_not_understood_ends_every_run(project: Project, api: WatchedSan
     assert_refused(project, api, project.run("pipeline", "status", **environment), *says)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("root", "says"),
     [

@@ -104,6 +104,7 @@ def test_the_log(project: Project) -> None:
         assert re.fullmatch(form, line)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
