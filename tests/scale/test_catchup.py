@@ -247,10 +247,13 @@ def test_a_wrong_key_stops_all_at_once(project: Project, api: WatchedSandbox) ->
 @pytest.mark.ci
 def test_a_used_up_quota_stops_the_asking(project: Project, api: WatchedSandbox) -> None:
     """With the quota used up, what has its photo is stored still, and the rest is said to be left."""
+    hour = f"{minutes.present_minute():%H}"
     project.store("2026-11-20T0000")
     ahead = len(list(project.root.glob("2026-11-20/*.json")))
     api.hourly_limit = 1
     run = project.run("pipeline", "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-21T0000", "--workers", "2")
+    if f"{minutes.present_minute():%H}" != hour:
+        pytest.skip("an hour began meanwhile, and its quota with it")
     assert run.returncode == 30
     assert len(pictures(project)) == ahead
     assert re.search(rf"more from about \d\d:00 UTC: {ahead - 1} of 1439 missing stored", run.stderr), run.stderr
