@@ -60,10 +60,13 @@ class Days:
 
     def missing(self, start: datetime, stop: datetime) -> list[datetime]:
         """Return the minutes from start to before stop that have no picture, as far as they were not pruned."""
-        start = max(start, self.pruned_before())
-        minutes = [start + number * MINUTE for number in range(-((start - stop) // MINUTE))]
-        stored = set(self.stored(minutes))
-        return [minute for minute in minutes if minute not in stored]
+        start, missing = max(start, self.pruned_before()), []
+        minutes = (start + number * MINUTE for number in range(-((start - stop) // MINUTE)))
+        for day, of_day in groupby(minutes, key=datetime.date):
+            asked = [(minute, f"{minute.hour:02}{minute.minute:02}.jpg") for minute in of_day]
+            sizes = self.files.sizes(f"{day}", asked[0][1][:4], asked[-1][1] + names.LAST, ".jpg")
+            missing += [minute for minute, name in asked if not sizes.get(name)]
+        return missing
 
     def complete(self, asked: Iterable[datetime]) -> list[datetime]:
         """Return those of the minutes that no span stores: with a picture, or one that was pruned, or later than now."""

@@ -86,9 +86,13 @@ class Disk:
 
     def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> dict[str, int]:
         """Return the sizes of what lies in the folder by its name there, of names between two that end so."""
-        with _naming_errors(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found = (name for name in os.listdir(self.path(folder)) if after < name < before and name.endswith(suffix))
-            return {name: self.size(f"{folder}/{name}") or 0 for name in found}
+        with (
+            _naming_errors(),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(self.path(folder)) as found,
+        ):
+            chosen = (each for each in found if after < each.name < before and each.name.endswith(suffix))
+            return {each.name: _size(each) for each in chosen}
         return {}
 
     def folders(self) -> list[str]:
@@ -201,6 +205,13 @@ class Disk:
             for each in filter(is_leftover, os.listdir(self.path(folder))):
                 with contextlib.suppress(PipelineError):
                     self.delete([os.path.join(folder, each)])
+
+
+def _size(found: os.DirEntry[str]) -> int:
+    try:
+        return found.stat().st_size if found.is_file() else 0
+    except OSError:  # removed meanwhile
+        return 0
 
 
 @contextlib.contextmanager
