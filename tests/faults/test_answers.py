@@ -264,7 +264,7 @@ def test_an_answer_without_figures_of_the_quota(headers: dict[str, str], minute:
     assert minute.files() == STORED - {"quota"}
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize(
     ("name", "fault"),
     [

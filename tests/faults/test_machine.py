@@ -178,8 +178,8 @@ def troubled(minute: Project, step: int) -> None:
         assert again.returncode == 0, again.stderr
         if "--- Logging error ---" not in run.stderr:  # the call in trouble was by chance the one that wrote the log
             assert "Traceback" not in run.stderr + again.stderr
-        # What shows a stored picture is said when it fails, and made good with the next minute's. A trial that cannot be removed
-        # goes an hour later.
+        # What shows a stored picture is said when it fails, and made good with the next minute's. A trial that cannot be
+        # removed goes an hour later.
         left = {name for name in minute.files() if not (call.name == "unlink" and re.search(TEMPORARY, name))}
         assert STORED - SHOWN - {"quota"} <= left <= STORED
     assert len(cases) > 100
