@@ -1,6 +1,7 @@
 """What becomes of a task: its lines in the log, the reason of a failure beside the minute's files, and the end of the run."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -22,9 +23,7 @@ class LoggedTask(luigi.Task):
     last_word = ""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        settings.check()  # unusable ones end the run before any task is run
-        processes.check_semaphores()
-        processes.interrupt_quietly()
+        _prepare()
         super().__init__(*arguments, **options)
 
     def complete(self) -> bool:
@@ -33,12 +32,21 @@ class LoggedTask(luigi.Task):
             return bool(super().complete())
 
 
+@functools.cache
+def _prepare() -> None:
+    """Ready the process before Luigi asks luigid: what is wrong with it, or its settings, ends the run before any task runs."""
+    luigid.go_past_proxies(luigid.url())
+    settings.check()
+    processes.check_semaphores()
+    processes.interrupt_quietly()
+
+
 @contextlib.contextmanager
 def logging_errors(task: object) -> Iterator[None]:
-    """Log an error, and leave it to Luigi, which does not say it in one line. Luigi asks before it asks luigid."""
+    """Log an error, and leave it to Luigi, which does not say it in one line."""
     log.set_up()
-    luigid.go_past_proxies(luigid.url())
     try:
+        _prepare()
         yield
     except PipelineError as error:
         log.logger.error("%s: %s", task, error)
