@@ -60,6 +60,10 @@ class NameTaken(EndsRun):
     """Something else has the name of a minute's file or folder; other minutes can be stored."""
 
 
+class NothingStored(PipelineError):
+    """There is no such picture."""
+
+
 class Unavailable(MayPass):
     """No answer came, or one that says that the service is in trouble."""
 

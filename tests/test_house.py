@@ -1,6 +1,7 @@
 """The house: imports run downward, files are short, and nothing leans on what other packages keep to themselves."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,13 @@ def test_imports_run_downward(path: Path) -> None:
 def test_what_others_keep_to_themselves(path: Path) -> None:
     """No name of another module that begins with an underscore is used, and nothing that was imported is changed."""
     assert flaws_of_names(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("path", PATHS, ids=module_name)
+def test_the_archive_is_asked_itself(path: Path) -> None:
+    """Who stands outside the archive goes through it, and not through its files."""
+    if path.parent.name != "archive":
+        assert not re.search(r"\barchive(\(\))?\.files\b", path.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=module_name)

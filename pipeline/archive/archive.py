@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from luigi.target import FileSystemTarget
 
 from pipeline import log
 from pipeline.archive import given, names
 from pipeline.archive.days import Days
-from pipeline.archive.disk import Disk
+from pipeline.archive.disk import Change, Disk
 from pipeline.archive.names import file_name
 from pipeline.errors import NameTaken, PhotoReplaced, RootUnusable
 from pipeline.minutes import now_in_words
@@ -54,7 +54,13 @@ class Archive(Days):
                 raise RootUnusable("[storage] root is on S3, which needs boto3: pip install '.[s3]'") from None
             super().__init__(Bucket(str(root)))
         self._quota: Quota | None = None
-        self.unfiled: dict[datetime, Any] = {}  # what was asked for, and could not be filed yet, by the minute that asked
+        # What was asked for and is not filed yet, by the minute that asked: a topic, its photos, and those given to minutes.
+        self.unfiled: dict[datetime, tuple[str, list[Photo], dict[datetime, Photo]]] = {}
+
+    @property
+    def root(self) -> str:
+        """Return ROOT's path, or its address."""
+        return self.files.path("")
 
     def metadata_target(self, minute: datetime, topics: Sequence[str]) -> FileSystemTarget:
         """Return the minute's photo as Luigi's target, which wants it to be of one of the topics while it is not stored."""
@@ -214,14 +220,36 @@ class Archive(Days):
 
     def warn_of_conditions(self) -> None:
         """Say in the log what is wrong with the conditions of a bucket's store."""
-        if problem := self.files.conditions():
+        if problem := self.conditions():
             log.logger.warning("%s: of two hosts that write a file at once, the last one wins", problem)
 
+    def conditions(self) -> str:
+        """Return what is wrong with the conditions of a bucket's store; nothing if all is well."""
+        return self.files.conditions()
+
+    def usage(self) -> dict[str, int] | None:
+        """Return the total, used and free bytes of the disk; None where there is no such limit."""
+        return self.files.usage()
+
+    def page_file(self, name: str) -> bytes | None:
+        """Return the content of a file of the web page; None if there is none."""
+        return self.files.get(name)
+
+    def put_page_file(self, name: str, content: bytes) -> None:
+        """Store a file of the web page."""
+        self.files.put(name, content)
+
+    def update_page_file(self, name: str, change: Change) -> None:
+        """Replace a file of the web page by what `change` returns for its content."""
+        self.files.update(name, change)
+
     def try_out(self) -> None:
-        """Write a file as a run does, and remove it."""
-        name = names.temporary_name("check")
-        self.files.put(name, b"check\n", only_if=lambda: True)
-        self.files.delete([name])
+        """Write a file in ROOT as a run does, and remove it."""
+        self.files.try_writing("check", 1)
+
+    def remove(self, doomed: Iterable[str]) -> None:
+        """Remove files by their names below ROOT."""
+        self.files.delete(doomed)
 
     def is_outside(self, day: date) -> bool:
         """Tell whether a link leads from the day's folder, or that of its thumbnails, out of ROOT."""

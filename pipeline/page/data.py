@@ -60,8 +60,8 @@ def refresh(archive: Archive, days: Iterable[date]) -> bool:
     Tell whether there is one picture alone.
     """
     for asset in ("page.css", "page.js"):
-        if archive.files.get(asset) != (content := html.asset(asset).encode()):
-            archive.files.put(asset, content)
+        if archive.page_file(asset) != (content := html.asset(asset).encode()):
+            archive.put_page_file(asset, content)
     newest, oldest, pruned_before = archive.newest(), archive.oldest(), archive.pruned_before()
     state = {
         "minute": name(newest) if newest else None,
@@ -70,8 +70,8 @@ def refresh(archive: Archive, days: Iterable[date]) -> bool:
         "pruned": f"{pruned_before.date()}" if pruned_before != datetime.min else None,
         "demo": is_demo(),
     }
-    archive.files.put("newest.js", _script("newest", state))
-    archive.files.put("favourites.js", _script("favourites", sorted(archive.chosen(KEPT))))
+    archive.put_page_file("newest.js", _script("newest", state))
+    archive.put_page_file("favourites.js", _script("favourites", sorted(archive.chosen(KEPT))))
     counts = {f"{day}": [len(minutes) for minutes in archive.outcomes_of(day)] for day in set(days)}
 
     def merge(content: bytes | None) -> bytes:
@@ -79,23 +79,23 @@ def refresh(archive: Archive, days: Iterable[date]) -> bool:
         kept = {day: merged[day] for day in sorted(merged) if any(merged[day]) and day >= f"{pruned_before.date()}"}
         return _script("calendar", kept)
 
-    archive.files.update("calendar.js", merge)
+    archive.update_page_file("calendar.js", merge)
     return newest is not None and newest == oldest
 
 
 def complete_hours(archive: Archive, stored: Iterable[datetime]) -> None:
     """Make the data of those hours again that lack one of the stored pictures: a run that was killed did not show it."""
     for hour, of_hour in groupby(sorted(stored), _hour_of):
-        known = _data(archive.files.get(hour_name(hour))) or {}
+        known = _data(archive.page_file(hour_name(hour))) or {}
         if any("id" not in known.get(f"{minute:%M}", {}) for minute in of_hour):
-            archive.files.put(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
+            archive.put_page_file(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
 
 
 def rebuild(archive: Archive, minutes: Iterable[datetime]) -> None:
     """Make everything that is shown of the minutes' hours again from the archive, and show its newest picture."""
     hours = {_hour_of(minute) for minute in minutes}
     for hour in hours:
-        archive.files.put(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
+        archive.put_page_file(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
     show_newest(archive)
     refresh(archive, {hour.date() for hour in hours})
 
@@ -104,8 +104,8 @@ def show_newest(archive: Archive) -> None:
     """Make the newest picture latest.jpg, and show it in index.html."""
     newest = archive.newest()
     if newest is None:
-        archive.files.delete(["latest.jpg"])
-        archive.files.put("index.html", html.index(None, {}, VERSION))
+        archive.remove(["latest.jpg"])
+        archive.put_page_file("index.html", html.index(None, {}, VERSION))
     elif content := archive.content(newest, ".jpg"):
         _show_if_newest(archive, newest, content, picture_entry(archive.photo(newest), len(content)))
 
@@ -146,7 +146,7 @@ def picture_entry(photo: Photo, length: int, has_thumbnail: bool = True) -> Entr
 
 def _show_if_newest(archive: Archive, minute: datetime, content: bytes, entry: Entry) -> bool:
     if is_newest := archive.publish_latest(minute, content):
-        archive.files.put("index.html", html.index(minute, entry, VERSION))
+        archive.put_page_file("index.html", html.index(minute, entry, VERSION))
     return is_newest
 
 
@@ -164,7 +164,7 @@ def _merge(archive: Archive, hour: datetime, entries: Mapping[datetime, Entry]) 
                 merged[f"{minute:%M}"] = entry
         return _hour_script(hour, dict(sorted(merged.items())))
 
-    archive.files.update(hour_name(hour), merge)
+    archive.update_page_file(hour_name(hour), merge)
     return not had_pictures
 
 

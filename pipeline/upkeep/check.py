@@ -56,11 +56,11 @@ def _key(offline: bool) -> Findings:
 
 
 def _root() -> Findings:
-    archive, usage = settings.archive(), settings.archive().files.usage()
-    root = archive.files.path("")
+    archive, usage = settings.archive(), settings.archive().usage()
+    root = archive.root
     if not usage:
         archive.try_out()
-        conditions = archive.files.conditions()
+        conditions = archive.conditions()
         yield not conditions, f"{root} can be written; {conditions or 'its store keeps conditions'}"
         return
     folder = next(each for each in (Path(root).absolute(), *Path(root).absolute().parents) if each.exists())

@@ -21,7 +21,7 @@ def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, 
         return doomed
     if keep_days is not None and archive.days():
         archive.put_pruned_before(first_kept)
-    archive.files.delete(name for _, name, _ in doomed)
+    archive.remove(name for _, name, _ in doomed)
     for day in archive.days():
         if day < today and not archive.is_outside(day):  # in today's folder a run may be about to write
             archive.remove_empty(day)

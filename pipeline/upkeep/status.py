@@ -24,7 +24,7 @@ def status(archive: Archive) -> dict[str, Any]:
     files = (file for day in {start.date(), stop.date()} for file in archive.files_of(day))
     return {
         "luigi_cfg": configuration.files(),
-        "root": archive.files.path(""),
+        "root": archive.root,
         "first": minutes.name(first) if first else None,
         "newest": minutes.name(newest) if newest else None,
         "age_seconds": round((now - newest).total_seconds()) if newest else None,
@@ -36,8 +36,8 @@ def status(archive: Archive) -> dict[str, Any]:
             "bytes": sum(file.size for file in files if file.minute and start <= file.minute < stop),
         },
         "quota": {"limit": quota.limit, "remaining": quota.remaining, "at": quota.at.isoformat()} if quota else None,
-        "disk": archive.files.usage(),
-        "conditions": archive.files.conditions() or None,
+        "disk": archive.usage(),
+        "conditions": archive.conditions() or None,
     }
 
 
