@@ -3,7 +3,6 @@
 A round tries every slice once, the newest first, and there is another round while one stores anything.
 """
 
-import multiprocessing
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,12 +25,13 @@ SECONDS_BETWEEN_LOOKS = 5
 
 
 def run(work: Sequence[Slice], workers: int, shared_scheduler: Any) -> None:
-    """Try each of the slices once, in a process each; BadSettings if luigid has gone away."""
+    """Try each of the slices once, in a process each or, with no workers, in this one; BadSettings if luigid has gone away."""
     # A scheduler of this process leaves what failed to the next round: other slices come first.
     scheduler = shared_scheduler or Scheduler(prune_on_get_work=False, record_task_history=False)
-    can_fork = "fork" in multiprocessing.get_all_start_methods()
     try:
-        with Worker(scheduler, worker_processes=workers, keep_alive=False, force_multiprocessing=can_fork) as worker:
+        with Worker(
+            scheduler, worker_processes=max(1, workers), keep_alive=False, force_multiprocessing=workers > 0
+        ) as worker:
             for each in work:
                 worker.add(each)
             worker.run()
@@ -79,7 +79,7 @@ def catch_up(start: datetime, stop: datetime, limit: int | None, workers: int, s
     archive.warn_of_conditions()
     missing = archive.missing(start, stop)
     chosen = missing[-limit:] if limit else missing
-    state = "done"
+    workers, state = workers if processes.fork() else 0, "done"
     with Progress(len(chosen), archive) as progress:
         try:
             with processes.taking_interrupts():

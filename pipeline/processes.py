@@ -21,6 +21,17 @@ def end_with_parent() -> None:
         threading.Thread(target=_follow, args=[parent], daemon=True).start()
 
 
+def fork() -> bool:
+    """Have processes begin as copies of this one, whatever Python's default is; tell whether they can.
+
+    Windows has no fork, and what macOS looks up proxies with does not survive one.
+    """
+    can_fork = sys.platform != "darwin" and "fork" in multiprocessing.get_all_start_methods()
+    if can_fork:
+        multiprocessing.set_start_method("fork", force=True)
+    return can_fork
+
+
 def check_semaphores() -> None:
     """Raise EndsRun where processes cannot be run side by side, which Luigi's worker wants too."""
     try:

@@ -54,12 +54,12 @@ class Slice(luigi.Task):
     def run(self) -> None:
         """Store what is missing now, a try each and one request of the API at most; what stays missing fails the slice."""
         processes.end_with_parent()
+        archive, topics = settings.archive(), settings.unsplash_settings().topics
         missing = self.missing()
-        with_photo = self._with_photo(missing)
-        stored = self._store(with_photo)
-        if without_photo := [minute for minute in missing if minute not in with_photo]:
-            self._ask(without_photo)
-            stored += self._store(self._with_photo(without_photo))
+        without_photo = list(archive.open_minutes(missing, topics))
+        stored = self._store([minute for minute in missing if minute not in without_photo])
+        if without_photo:
+            stored += self._store(self._ask(without_photo))
         if left := sorted(set(missing).difference(stored)):
             reasons = (failure.reason for failure in settings.archive().failures(left).values())
             raise MayPass(f"{len(left)} still missing: {next(reasons, 'without a photo')}")
@@ -72,12 +72,8 @@ class Slice(luigi.Task):
         """Return those of the minutes found missing that no other run has stored by now."""
         return [each for each in settings.archive().missing(min(self.found), max(self.found) + MINUTE) if each in self.found]
 
-    def _with_photo(self, missing: Sequence[datetime]) -> list[datetime]:
-        archive, topics = settings.archive(), settings.unsplash_settings().topics
-        return [minute for minute in missing if archive.has_photo(minute, topics)]
-
-    def _ask(self, waiting: Sequence[datetime]) -> None:
-        """Ask for photos of the slice's minutes, unless the quota is known to be used up; what is over goes to other slices."""
+    def _ask(self, waiting: Sequence[datetime]) -> list[datetime]:
+        """Ask for photos of the minutes, what is over for other slices', unless the quota is used up; return which have one."""
         if self.progress.ended_by:
             raise self.progress.ended_by
         archive, wanted = settings.archive(), settings.unsplash_settings()
@@ -86,7 +82,9 @@ class Slice(luigi.Task):
             elsewhere = sorted(set(self.of_topic).difference(waiting))
             wanting += islice(archive.open_minutes(elsewhere, wanted.topics), wanted.photos_per_request - len(waiting))
         with self._keeping_failure(waiting[0], "FetchMetadata"):
-            steps.fetch_metadata(waiting[0], archive, wanted, wanting)
+            filed = steps.fetch_metadata(waiting[0], archive, wanted, wanting)
+            return [minute for minute in waiting if minute in filed]
+        return []
 
     def _store(self, ready: Sequence[datetime]) -> list[datetime]:
         """Store the pictures of minutes that have their photo, the next ones being fetched meanwhile; return those stored."""

@@ -1,6 +1,6 @@
 """What the three tasks do for a minute: plain functions, which need no Luigi."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -24,11 +24,13 @@ class Stored(NamedTuple):
     has_thumbnail: bool
 
 
-def fetch_metadata(minute: datetime, archive: Archive, settings: Settings, wanting: Sequence[datetime] | None = None) -> None:
+def fetch_metadata(
+    minute: datetime, archive: Archive, settings: Settings, wanting: Sequence[datetime] | None = None
+) -> Collection[datetime]:
     """Ask once for photos of the minute's topic; file one under it, and one under each of the topic's next that has none.
 
     Other minutes that want a photo of the topic may be given in the place of these. Nothing is asked for that could not be
-    filed, and what could not in spite of it is filed by the next try.
+    filed, and what could not in spite of it is filed by the next try. Return the minutes that have one now.
     """
     if wanting is None:
         archive.warn_of_conditions()
@@ -46,6 +48,7 @@ def fetch_metadata(minute: datetime, archive: Archive, settings: Settings, wanti
             chosen[each] = {**offered[photo_id], "pipeline": known}
     archive.file_photos(chosen, settings.topics)
     del archive.unfiled[minute]
+    return chosen
 
 
 def _look_ahead(minute: datetime, archive: Archive, settings: Settings) -> list[datetime]:

@@ -107,7 +107,7 @@ class Archive(Days):
         """Give those of the minutes, in order, that still want a photo of the topics: they have none, and no picture."""
         for day, of_day in groupby(asked, key=datetime.date):
             minutes = list(of_day)
-            sizes = self.files.sizes(f"{day}", after=f"{minutes[0]:%H%M}")
+            sizes = self.files.sizes(f"{day}", f"{minutes[0]:%H%M}", f"{minutes[-1]:%H%M}{names.LAST}")
             for minute in minutes:
                 has_picture, has_json = (sizes.get(f"{minute:%H%M}{suffix}") for suffix in (".jpg", ".json"))
                 if not has_picture and not (has_json and self.has_photo(minute, topics)):

@@ -79,9 +79,9 @@ class Disk:
 
     def get(self, name: str) -> bytes | None:
         """Return the content of the file; None if there is none."""
-        path = Path(self.path(name))
-        with _naming_errors(str(path)), contextlib.suppress(FileNotFoundError):
-            return path.read_bytes() if path.is_file() else None  # a pipe would have it wait for a writer
+        path = self.path(name)
+        with _naming_errors(path), contextlib.suppress(FileNotFoundError):
+            return Path(path).read_bytes() if os.path.isfile(path) else None  # a pipe would have it wait for a writer
         return None
 
     def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> dict[str, int]:

@@ -49,6 +49,13 @@ def day_s_minutes() -> list[datetime]:
     return [START + number * MINUTE for number in range(1440)]
 
 
+def catch_up_where(project: Project, machine: str) -> "subprocess.CompletedProcess[str]":
+    """Run a catch-up of START's first hour on a machine that a line of Python makes up."""
+    program = f"import multiprocessing, sys; from pipeline.__main__ import main; {machine}; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "catch-up", "--start", "2026-11-20T0000", "--stop", "2026-11-20T0100"]
+    return subprocess.run(command, cwd=project.folder, env=project.environment, capture_output=True, text=True)
+
+
 @pytest.fixture
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
     """Return the archive of the folder in which this test runs."""
@@ -288,6 +295,30 @@ def test_ctrl_c_stops_cleanly(project: Project, api: WatchedSandbox) -> None:
     assert "id" in hour(project, stored[-1][:-2].replace("T", "/"))[stored[-1][-2:]]
     assert project.run(*command).returncode == 0
     assert pictures(project) == expected(START, 180)
+
+
+@pytest.mark.parametrize("default", [pytest.param("spawn", marks=pytest.mark.ci), "forkserver"])
+def test_how_python_begins_processes(project: Project, default: str) -> None:
+    """Where processes do not begin as copies by default, as from Python 3.14 on, a catch-up works all the same."""
+    run = catch_up_where(project, f"multiprocessing.set_start_method({default!r})")
+    assert run.returncode == 0, run.stderr
+    assert pictures(project) == expected(START, 60)
+
+
+@pytest.mark.parametrize(
+    "machine",
+    ["sys.platform = 'darwin'", pytest.param("multiprocessing.get_all_start_methods = lambda: ['spawn']", marks=pytest.mark.ci)],
+)
+def test_machines_that_cannot_fork(project: Project, api: WatchedSandbox, machine: str) -> None:
+    """On macOS and Windows the slices run in the call's own process: all is stored but what fails, and that is said."""
+    api.instead = lambda target: status(503) if target in api.requests("/photo-")[:1] else None
+    run = catch_up_where(project, machine)
+    assert run.returncode == 30, run.stderr
+    assert len(pictures(project)) == 59
+    assert run.stderr.count("failed: StoreImage: the picture's host answered 503") == 1
+    api.instead = lambda target: None
+    assert catch_up_where(project, machine).returncode == 0
+    assert pictures(project) == expected(START, 60)
 
 
 @pytest.mark.ci
