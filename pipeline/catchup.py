@@ -29,9 +29,7 @@ def run(work: Sequence[Slice], workers: int, shared_scheduler: Any) -> None:
     # A scheduler of this process leaves what failed to the next round: other slices come first.
     scheduler = shared_scheduler or Scheduler(prune_on_get_work=False, record_task_history=False)
     try:
-        with Worker(
-            scheduler, worker_processes=max(1, workers), keep_alive=False, force_multiprocessing=workers > 0
-        ) as worker:
+        with Worker(scheduler, worker_processes=max(1, workers), keep_alive=False, force_multiprocessing=workers > 0) as worker:
             for each in work:
                 worker.add(each)
             worker.run()

@@ -305,10 +305,10 @@ def test_how_python_begins_processes(project: Project, default: str) -> None:
     assert pictures(project) == expected(START, 60)
 
 
-@pytest.mark.parametrize(
-    "machine",
-    ["sys.platform = 'darwin'", pytest.param("multiprocessing.get_all_start_methods = lambda: ['spawn']", marks=pytest.mark.ci)],
-)
+WITHOUT_FORK = "multiprocessing.get_all_start_methods = lambda: ['spawn']"
+
+
+@pytest.mark.parametrize("machine", ["sys.platform = 'darwin'", pytest.param(WITHOUT_FORK, marks=pytest.mark.ci)])
 def test_machines_that_cannot_fork(project: Project, api: WatchedSandbox, machine: str) -> None:
     """On macOS and Windows the slices run in the call's own process: all is stored but what fails, and that is said."""
     api.instead = lambda target: status(503) if target in api.requests("/photo-")[:1] else None
