@@ -92,6 +92,7 @@ def _unknown(task: LoggedTask) -> None:
 
 @LoggedTask.event_handler(luigi.Event.START)
 def _started(task: LoggedTask) -> None:
+    processes.end_with_parent()
     _say(task, "started")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.version import VERSION
+from tests import servers
 from tests.conftest import Project, WatchedSandbox, wait_until
 
 MINUTE = "2026-11-23T1205"
@@ -217,6 +218,46 @@ def is_idle(pid: int) -> bool:
         readings.append(Path(f"/proc/{pid}/stat").read_text().split()[13:15])
         time.sleep(0.4)
     return readings[0] == readings[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_luigi_s_processes_end_with_it(project: Project, faulty: servers.Server, number: signal.Signals) -> None:
+    """Ctrl-C at a terminal ends `luigi --workers 3` in the midst of its tasks with one line; it leaves no process behind."""
+    faulty.breaks("photos", servers.hangs_before_head)
+    several = (
+        "RangeByMinutes",
+        "--of",
+        "StoreImage",
+        "--start",
+        MINUTE,
+        "--stop",
+        "2026-11-23T1210",
+        "--minutes-back",
+        "525600",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "luigi", "--module", "pipeline", *several, "--workers", "3", "--local-scheduler"],
+        cwd=project.folder,
+        env={**project.environment, "UNSPLASH_API_URL": faulty.origin, "PYTHONWARNINGS": "ignore"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        wait_until(lambda: faulty.count("photos") == 3)
+        begun = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        _, err = process.communicate(timeout=60)  # a process that was left would keep it open
+    assert process.returncode == -number
+    assert len(begun) == 3
+    wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in begun))
+    assert without_time(err.splitlines()[-1]).startswith("stopped by Ctrl-C" if number == signal.SIGINT else "FetchMetadata"), (
+        err
+    )
+    assert "Traceback" not in err
+    assert "Process " not in err
 
 
 def test_ctrl_c_while_luigi_waits(project: Project, api: WatchedSandbox) -> None:
