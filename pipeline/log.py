@@ -61,7 +61,7 @@ def log_errors(what: str) -> Iterator[None]:
 def _take_over(record: logging.LogRecord) -> bool:
     """Write a record of Luigi's as this project's are, if it is news, and keep Luigi from doing so: its lines have no time."""
     error, line = record.exc_info[1] if record.exc_info else None, ""
-    if isinstance(error, (RPCError, RequestException)):
+    if isinstance(error, (RPCError, RequestException)) or record.exc_info == (None, None, None):  # said when it is over
         again = ", the next try is in a while" if record.levelno < logging.ERROR else ""
         line = f"luigid does not answer{again}: start it, or run with --local-scheduler"
     elif isinstance(record.args, tuple) and any(isinstance(argument, luigi.Task) for argument in record.args):
