@@ -39,6 +39,7 @@ def read() -> None:
     A file that cannot be used ends the process with one line and exit code 40.
     """
     try:
+        os.getcwd()
         if "toml" in (os.environ.get("LUIGI_CONFIG_PARSER"), os.environ.get("LUIGI_CONFIG_PATH", "").rpartition(".")[2]):
             raise BadSettings("this project reads luigi.cfg and no luigi.toml: unset LUIGI_CONFIG_PARSER and LUIGI_CONFIG_PATH")
         texts = {path: _text(path) for path in files()}
@@ -55,10 +56,13 @@ def read() -> None:
         for name, section in luigi_sections().items():
             for knob, parameter in section.get_params():
                 value(name, knob, parameter)
-    except (BadSettings, Error, UnicodeDecodeError) as error:
-        hint = "Luigi reads luigi.cfg in the encoding of the locale, which cannot be done here: set PYTHONUTF8=1"
+    except (BadSettings, Error, UnicodeDecodeError, FileNotFoundError) as error:
+        hints: dict[type[Exception], str] = {
+            FileNotFoundError: "the folder in which this was started is gone",
+            UnicodeDecodeError: "Luigi reads luigi.cfg in the encoding of the locale, which fails here: set PYTHONUTF8=1",
+        }
         now = "" if sys.stderr.isatty() else time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime())
-        print(f"{now}{BadSettings(hint if isinstance(error, UnicodeDecodeError) else error)}", file=sys.stderr)
+        print(f"{now}{BadSettings(hints.get(type(error), error))}", file=sys.stderr)
         raise SystemExit(UNUSABLE) from None
 
 

@@ -2,10 +2,11 @@
 
 import re
 import subprocess
+import sys
 
 import pytest
 
-from tests.conftest import Project, WatchedSandbox, status
+from tests.conftest import Project, WatchedSandbox, status, untimed
 
 MINUTE = "2026-11-23T1205"
 # Luigi itself warns of a luigi.cfg without [core] autoload_range, and of a LUIGI_CONFIG_PATH that names no file.
@@ -99,6 +100,14 @@ def test_a_file_that_cannot_be_read(project: Project, content: bytes, says: tupl
     # Luigi reads the file when it is imported, before it imports anything of this project.
     assert project.store(MINUTE).returncode == 1
     assert [each.name for each in project.folder.iterdir()] == ["luigi.cfg"]
+
+
+@pytest.mark.parametrize("command", ["pipeline status", "luigi --module pipeline StoreImage --local-scheduler"])
+def test_a_folder_that_is_gone(project: Project, command: str) -> None:
+    """What is started in a folder that was removed says so in one line, and ends with 40."""
+    from_there = ["sh", "-c", f"mkdir gone && cd gone && rmdir ../gone && exec '{sys.executable}' -m {command}"]
+    run = subprocess.run(from_there, cwd=project.folder, env=project.environment | QUIET, capture_output=True, text=True)
+    assert (run.returncode, untimed(run.stderr)) == (40, "the folder in which this was started is gone\n")
 
 
 def test_a_file_that_may_not_be_read(project: Project) -> None:
