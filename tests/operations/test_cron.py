@@ -190,10 +190,11 @@ def test_luigid_is_not_asked_through_a_proxy(host: str, installed: Project, prox
 
 def test_the_line_ends_of_the_script(tmp_path: Path) -> None:
     """A clone made with Windows's line ends has the scripts, and the page's files, as they are."""
-    clone = ("git", "-c", "core.autocrlf=true", "clone", "-q", str(REPOSITORY), str(tmp_path / "clone"))
-    if not shutil.which("git") or not (REPOSITORY / ".git").exists() or subprocess.run(clone, capture_output=True).returncode:
-        pytest.skip("no git, or no repository to clone")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=tmp_path / "clone", capture_output=True, text=True, check=True)
+    git = servers.program("git")
+    clone = (git, "-c", "core.autocrlf=true", "clone", "-q", str(REPOSITORY), str(tmp_path / "clone"))
+    if not (REPOSITORY / ".git").exists() or subprocess.run(clone, capture_output=True).returncode:
+        pytest.skip("no repository to clone")
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=tmp_path / "clone", capture_output=True, text=True, check=True)
     assert [
         name
         for name in listed.stdout.split("\0")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import servers
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -39,7 +40,7 @@ def test_what_the_container_copies_is_there() -> None:
 def test_the_first_command_stores_a_picture(tmp_path: Path) -> None:
     """In a fresh clone, without a key, an account or a server, the README's first command stores a picture."""
     clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(clone)], check=True)
+    subprocess.run([servers.program("git"), "clone", "-q", str(REPOSITORY), str(clone)], check=True)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("UNSPLASH_", "LUIGI_", "VIRTUAL_"))
     }
