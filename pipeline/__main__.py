@@ -82,7 +82,9 @@ def verify(options: argparse.Namespace) -> int:
     """Check every file that is stored, and remove those that are damaged, for catch-up to store again."""
     checked, removed = upkeep.verify(settings.archive(), options.start, options.stop)
     log.say(
-        f"{checked:,} minutes checked, {removed:,} with files removed" + ": catch-up stores them" * bool(removed), sys.stdout
+        f"{checked:,} minutes checked, {removed:,} with files removed"
+        + ": catch-up stores them, with --start if older than a day" * bool(removed),
+        sys.stdout,
     )
     return NOT_WELL if removed else WELL
 

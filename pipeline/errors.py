@@ -1,7 +1,7 @@
 """What can be wrong with the world, and what follows: another try, the end of the run, or another photo.
 
-Every error of this project is one line for a person. The three classes at the top are the only place that decides what
-may be tried again; Luigi does the trying (see `[scheduler]` in luigi.cfg).
+Every error of this project is one line for a person. The three classes at the top decide what a minute may try again; Luigi
+does the trying (see `[scheduler]` in luigi.cfg). A catch-up goes on past NameTaken, and QuotaExceeded where a photo is filed.
 """
 
 MAX_LINE_LENGTH = 500

@@ -46,8 +46,6 @@ def picture(content: bytes) -> Picture:
     """Return what the content shows if it is one whole JPEG, else raise BadJpeg.
 
     It is decoded to its end marker, at the smallest scale of libjpeg that still gives a thumbnail; what follows is not judged.
-    A hole inside cannot be told from a picture; a missing end can. However hostile, 64 MiB take some 10 s and 1.1 GB at most:
-    a progressive CMYK picture of MAX_PIXELS, which libjpeg holds whole, 8 bytes a pixel.
     """
     stream, orientation = _stream(content)
     turned = struct.pack(">6s4sLHHHLHxxL", _EXIF, b"MM\0*", 8, 1, _ORIENTATION, _SHORT, 1, orientation, 0)

@@ -51,7 +51,7 @@ def set_up() -> None:
 
 @contextlib.contextmanager
 def log_errors(what: str) -> Iterator[None]:
-    """Log errors instead of raising them: the picture is already stored."""
+    """Log this project's errors in place of raising them: what failed is worth less than what goes on."""
     try:
         yield
     except (PipelineError, RPCError) as error:

@@ -29,10 +29,7 @@ class MinuteParameter(luigi.DateMinuteParameter):
         super().__init__(**{"default": None, "description": "minute in UTC, as 2026-11-23T1205", **options})
 
     def parse(self, text: str) -> datetime:
-        """Return the minute that the text names; Luigi's own parser takes 2026-11-23T04 for 00:04.
-
-        BadSettings for what names none, or one that is later than now.
-        """
+        """Return the minute that the text names, or raise BadSettings; Luigi's own parser takes 2026-11-23T04 for 00:04."""
         log.set_up()  # if no task is made, no event of a task will
         minute = minute_in(text)
         if minute > present_minute():

@@ -28,7 +28,7 @@ class LoggedTask(luigi.Task):
 
     def complete(self) -> bool:
         """Tell whether the output exists; log why if that cannot be told."""
-        with logging_errors(self):
+        with log_and_raise(self):
             return bool(super().complete())
 
 
@@ -42,7 +42,7 @@ def _prepare() -> None:
 
 
 @contextlib.contextmanager
-def logging_errors(task: object) -> Iterator[None]:
+def log_and_raise(task: object) -> Iterator[None]:
     """Log an error, and leave it to Luigi, which does not say it in one line."""
     log.set_up()
     try:

@@ -21,15 +21,15 @@ def end_with_parent() -> None:
         threading.Thread(target=_follow, args=[parent], daemon=True).start()
 
 
-def fork() -> bool:
-    """Have processes begin as copies of this one, whatever Python's default is; tell whether they can.
+def can_fork() -> bool:
+    """Have processes begin as copies of this one, where that is safe; tell whether it is.
 
     Windows has no fork, and what macOS looks up proxies with does not survive one.
     """
-    can_fork = sys.platform != "darwin" and "fork" in multiprocessing.get_all_start_methods()
-    if can_fork:
-        multiprocessing.set_start_method("fork", force=True)
-    return can_fork
+    if sys.platform == "darwin" or "fork" not in multiprocessing.get_all_start_methods():
+        return False
+    multiprocessing.set_start_method("fork", force=True)  # from Python 3.14 on no longer the default
+    return True
 
 
 def check_semaphores() -> None:

@@ -74,6 +74,7 @@ class Progress:
                 if reason:
                     self._failures[minute] = reason
                 else:
+                    self._failures.pop(minute, None)
                     self.stored += 1
                     shown.update()
                 if time.monotonic() - said >= SECONDS_BETWEEN_COUNTS:

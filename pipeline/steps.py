@@ -27,7 +27,7 @@ class Stored(NamedTuple):
 def fetch_metadata(
     minute: datetime, archive: Archive, settings: Settings, wanting: Sequence[datetime] | None = None
 ) -> Collection[datetime]:
-    """Ask once for photos of the minute's topic; file one under it, and one under each of the topic's next that has none.
+    """Ask for photos of the minute's topic; file one under it, and one under each of the topic's next that has none.
 
     Other minutes that want a photo of the topic may be given in the place of these. Nothing is asked for that could not be
     filed, and what could not in spite of it is filed by the next try. Return the minutes that have one now.
@@ -55,7 +55,7 @@ def _look_ahead(minute: datetime, archive: Archive, settings: Settings) -> list[
     """Return the minute and the topic's next that have no photo; if another run has filed the minute's, those alone."""
     candidates = minutes.minutes_of_same_topic(minute, settings.topics)
     found = list(islice(archive.open_minutes(candidates, settings.topics), settings.photos_per_request))
-    return found if minute in found else found[: settings.photos_per_request - 1]
+    return found if minute in found else found[: settings.photos_per_request - 1]  # what another run filed counts as one
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def store_image(minute: datetime, archive: Archive, settings: Settings) -> tuple
     address = archive.address(minute)
     if not address:
         raise PhotoReplaced
-    fetch = _client(settings).prefetch(address, unsplash.MAX_PICTURE_BYTES[settings.size])
+    fetch = unsplash.client(settings.answer_seconds).prefetch(address, unsplash.MAX_PICTURE_BYTES[settings.size])
     stored = store_picture(minute, archive, fetch)
     first = ""
     with log_errors("page"):
@@ -94,7 +94,7 @@ def store_image(minute: datetime, archive: Archive, settings: Settings) -> tuple
             first = _where_to_look(archive, minute)
     report_download(stored.photo, archive, settings, settings.requests_reserved)
     note_quota(archive, settings)
-    return page.status_line(stored.photo, stored.picture), first
+    return page.status_line(page.picture_entry(stored.photo, len(stored.content)), stored.picture), first
 
 
 def store_picture(minute: datetime, archive: Archive, fetch: Callable[[], bytes]) -> Stored:
@@ -113,7 +113,7 @@ def store_picture(minute: datetime, archive: Archive, fetch: Callable[[], bytes]
 
 def report_download(photo: Photo, archive: Archive, settings: Settings, reserve: int) -> None:
     """Report a stored picture's download, unless the requests left are the `reserve` for metadata."""
-    location, client = photo["links"].get("download_location"), _client(settings)
+    location, client = photo.get("links", {}).get("download_location"), unsplash.client(settings.answer_seconds)
     if settings.report_downloads and location:
         with log_errors("download event"):
             known = client.quota or archive.quota()
@@ -124,7 +124,7 @@ def report_download(photo: Photo, archive: Archive, settings: Settings, reserve:
 def note_quota(archive: Archive, settings: Settings) -> None:
     """Keep what the last answer of the API said of the quota."""
     with log_errors("quota"):
-        archive.put_quota(_client(settings).quota)
+        archive.put_quota(unsplash.client(settings.answer_seconds).quota)
 
 
 def _where_to_look(archive: Archive, minute: datetime) -> str:
@@ -137,22 +137,14 @@ def _where_to_look(archive: Archive, minute: datetime) -> str:
 
 def _photos_for(minute: datetime, archive: Archive, settings: Settings) -> tuple[str, list[Photo]]:
     """Return the photos of the minute's topic or, where nothing matches it, of the next one of the round."""
-    client = _client(settings)
+    client = unsplash.client(settings.answer_seconds)
     for topic in minutes.topics_of_round(minute, settings.topics):
         try:
             return topic, client.random_photos(
-                topic,
-                settings.photos_per_request,
-                size=settings.size,
-                orientation=settings.orientation,
-                content_filter=settings.content_filter,
+                topic, settings.photos_per_request, settings.size, settings.orientation, settings.content_filter
             )
         except NoPhotos:
             log.logger.warning("nothing at Unsplash matches the topic %r: the next one takes its place", topic)
         finally:
             note_quota(archive, settings)
     raise NoPhotos(f"nothing at Unsplash matches any topic of [unsplash] topics: {', '.join(settings.topics)}")
-
-
-def _client(settings: Settings) -> unsplash.Unsplash:
-    return unsplash.client(settings.answer_seconds)

@@ -13,7 +13,7 @@ from luigi.util import requires
 
 from pipeline import settings, steps
 from pipeline.minutes import MinuteParameter
-from pipeline.outcomes import LoggedTask, logging_errors, show
+from pipeline.outcomes import LoggedTask, log_and_raise, show
 
 
 class FetchMetadata(LoggedTask):
@@ -50,7 +50,7 @@ class StoreImage(LoggedTask):
     @classmethod
     def bulk_complete(cls, minutes: Iterable[datetime]) -> list[datetime]:
         """Return the minutes that RangeByMinutes leaves alone: they are complete, or later than now."""
-        with logging_errors("StoreImage"):
+        with log_and_raise("StoreImage"):
             return settings.archive().complete(minutes)
 
     def output(self) -> luigi.Target:

@@ -19,8 +19,7 @@ LAYERS = (
     ("settings", "page"),
     ("steps", "outcomes"),
     ("tasks", "progress"),
-    ("slices", "upkeep"),
-    ("catchup", "store_minute"),
+    ("catchup", "upkeep", "store_minute"),
     ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -7,7 +7,7 @@ own. The first photo that is filed for a minute stays, unless it cannot be had. 
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -31,14 +31,6 @@ class Failure(NamedTuple):
 
     at: str
     reason: str
-
-
-class QuotaReading(NamedTuple):
-    """What an answer of the API said of the key's requests of an hour, and when."""
-
-    limit: int
-    remaining: int
-    at: datetime
 
 
 class Archive(Days):
@@ -123,11 +115,13 @@ class Archive(Days):
 
     def file_photos(self, photos: Mapping[datetime, Photo], topics: Sequence[str]) -> None:
         """File each photo under its minute, unless the minute has one of the topics by now: the first answer wins."""
-        minutes = {file_name(minute, ".json"): minute for minute in photos}
-        contents = {name: json.dumps(photos[minute]).encode() + b"\n" for name, minute in minutes.items()}
-        self.files.put_all(
-            contents, lambda name: not (self.has_photo(minutes[name], topics) or self.has_picture(minutes[name]))
-        )
+
+        def is_open(minute: datetime) -> bool:
+            return not (self.has_photo(minute, topics) or self.has_picture(minute))
+
+        for minute, photo in photos.items():
+            content = json.dumps(photo).encode() + b"\n"
+            self.files.put(file_name(minute, ".json"), content, functools.partial(is_open, minute))
 
     def put_address(self, minute: datetime, address: str) -> None:
         """Store the address of the minute's picture."""
@@ -187,11 +181,7 @@ class Archive(Days):
         return self.files.put(names.LATEST, content, only_if=lambda: self.is_newest(minute))
 
     def remove_failing(self, minute: datetime, failing: Callable[[], tuple[list[str], str]]) -> tuple[bool, str]:
-        """Remove the minute's files with the suffixes that `failing` returns, and the thumbnail with the picture.
-
-        It is asked while no other run writes them; return whether the minute had a picture, and why they failed. NameTaken, and
-        nothing is removed, if one of them is no file.
-        """
+        """Remove the files whose suffixes `failing` returns while no run writes; return if there was a picture, and why."""
         with self.files.lock(f"{minute.date()}"):
             suffixes, reason = failing()
             had_picture = self.has_picture(minute)
@@ -206,15 +196,14 @@ class Archive(Days):
         """Keep what the last answer of the API said of the quota."""
         if quota and quota != self._quota:
             self._quota = quota
-            self.files.put(names.QUOTA, json.dumps({**quota._asdict(), "at": now_in_words()}).encode() + b"\n")
+            self.files.put(names.QUOTA, json.dumps(quota._replace(at=now_in_words())._asdict()).encode() + b"\n")
 
-    def quota(self) -> QuotaReading | None:
+    def quota(self) -> Quota | None:
         """Return what is known of the quota of this hour: it is counted by the clock hour, so older figures say nothing."""
         try:
             kept = json.loads(self.files.get(names.QUOTA) or b"")
-            at = datetime.fromisoformat(kept["at"].replace("Z", "+00:00"))
-            is_of_this_hour = f"{at:%Y-%m-%dT%H}" == f"{datetime.now(timezone.utc):%Y-%m-%dT%H}"
-            return QuotaReading(int(kept["limit"]), int(kept["remaining"]), at) if is_of_this_hour else None
+            is_of_this_hour = kept["at"][:13] == now_in_words()[:13]
+            return Quota(int(kept["limit"]), int(kept["remaining"]), kept["at"]) if is_of_this_hour else None
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 

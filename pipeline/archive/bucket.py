@@ -9,9 +9,8 @@ promised there.
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from functools import partial
 
 from luigi.contrib.s3 import S3Target
 
@@ -70,9 +69,6 @@ class Bucket(Objects):
                 if self.write(name, content, _unchanged(found)):
                     return True
         raise StorageFailed(f"{self.path(name)}: other runs were faster {TRIES} times")
-
-    def put_all(self, contents: Mapping[str, bytes], only_if: Callable[[str], bool]) -> list[str]:
-        return [name for name, content in contents.items() if self.put(name, content, partial(only_if, name))]
 
     def update(self, name: str, change: Change) -> None:
         with self.lock(os.path.dirname(name)):

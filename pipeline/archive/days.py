@@ -69,7 +69,7 @@ class Days:
         return missing
 
     def complete(self, asked: Iterable[datetime]) -> list[datetime]:
-        """Return those of the minutes that no span stores: with a picture, or one that was pruned, or later than now."""
+        """Return those of the minutes that RangeByMinutes leaves alone: stored, pruned, or later than now."""
         minutes, pruned_before, now = list(asked), self.pruned_before(), present_minute()
         stored = set(self.stored(minutes))
         return [minute for minute in minutes if minute < pruned_before or minute > now or minute in stored]

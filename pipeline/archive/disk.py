@@ -12,8 +12,7 @@ import functools
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import luigi
@@ -103,22 +102,14 @@ class Disk:
 
     def put(self, name: str, content: bytes, only_if: Condition | None = None) -> bool:
         """Give the file this content for good if `only_if` holds, asked while no other run writes it; tell whether it did."""
-        return bool(self.put_all({name: content}, lambda _: not only_if or only_if()))
-
-    def put_all(self, contents: Mapping[str, bytes], only_if: Callable[[str], bool]) -> list[str]:
-        """Do so with each file for whose name `only_if` holds, those of a folder at once; return the names of these."""
-        written: list[str] = []
-        for folder, names in groupby(sorted(contents), key=os.path.dirname):
-            with contextlib.ExitStack() as files:
-                temporary = {name: files.enter_context(self._temporary_file(name, contents[name])) for name in names}
-                with self.lock(folder):
-                    chosen = [name for name in temporary if only_if(name)]
-                    for name in chosen:
-                        os.replace(temporary[name], self.path(name))
-                if chosen:
-                    _flush(self.path(folder))
-                written += chosen
-        return written
+        folder = os.path.dirname(name)
+        with self._temporary_file(name, content) as temporary:
+            with self.lock(folder):
+                if only_if and not only_if():
+                    return False
+                os.replace(temporary, self.path(name))
+            _flush(self.path(folder))
+        return True
 
     def update(self, name: str, change: Change) -> None:
         """Replace the file's content by what `change` returns for it, while no other run writes it; None is no file.
@@ -155,8 +146,7 @@ class Disk:
         """Return the total, used and free bytes of the disk; None where there is no such limit."""
         path = Path(self._root).absolute()
         with _naming_errors():
-            usage = shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists()))
-        return {"total": usage.total, "used": usage.used, "free": usage.free}
+            return shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists()))._asdict()
 
     def is_outside(self, folder: str) -> bool:
         """Tell whether the folder is a link that leads out of ROOT."""

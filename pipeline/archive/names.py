@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, datetime
 from datetime import time as time_of_day
 
@@ -51,12 +52,9 @@ def days_of(folders: Iterable[str]) -> list[date]:
     """Return the days that have one of the folders, in order; other folders are the user's."""
     days = []
     for folder in folders:
-        try:
-            day = date.fromisoformat(folder)
-        except ValueError:
-            continue
-        if str(day) == folder:  # fromisoformat reads other forms too
-            days.append(day)
+        with suppress(ValueError):
+            if str(day := date.fromisoformat(folder)) == folder:  # fromisoformat reads other forms too
+                days.append(day)
     return sorted(days)
 
 

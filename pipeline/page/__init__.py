@@ -1,8 +1,8 @@
 """The web page: files that need no server, and the data that each minute hands to them.
 
 `index.html`, `page.css` and `page.js` change with the version. The data are small scripts, which browsers load from `file://`
-too: one for the pictures and failures of an hour, one that names the newest hour, one for the calendar. All of it can be made
-again from the archive.
+too: one for the pictures and failures of an hour, one that names the newest picture, one for the calendar, one for the
+favourites. All of it can be made again from the archive.
 """
 
 from pipeline.page.data import add_pictures, complete_hours, note_failure, picture_entry, publish, rebuild, refresh, show_newest

@@ -39,10 +39,7 @@ def publish(archive: Archive, minute: datetime, photo: Photo, content: bytes, ha
 
 
 def add_pictures(archive: Archive, entries: Mapping[datetime, Entry]) -> bool:
-    """Add pictures to the data of their hours; tell whether an hour had none before, or another version wrote it.
-
-    Pictures that are later than now are left out: their time has not come.
-    """
+    """Add pictures, none later than now, to their hours' data; tell whether one had none yet, or is of another version."""
     shown = sorted(minute for minute in entries if minute <= present_minute())
     begins = [_merge(archive, hour, {each: entries[each] for each in of_hour}) for hour, of_hour in groupby(shown, _hour_of)]
     return any(begins)
@@ -55,10 +52,7 @@ def note_failure(archive: Archive, minute: datetime, reason: str) -> None:
 
 
 def refresh(archive: Archive, days: Iterable[date]) -> bool:
-    """Write what changes once an hour: the calendar's counts of the days, the newest hour, and the page's own files.
-
-    Tell whether there is one picture alone.
-    """
+    """Write the page's own files and what all days share: newest, favourites, calendar; tell if there is one picture alone."""
     for asset in ("page.css", "page.js"):
         if archive.page_file(asset) != (content := html.asset(asset).encode()):
             archive.put_page_file(asset, content)

@@ -8,7 +8,6 @@ from typing import Any
 
 from pipeline.errors import line
 from pipeline.jpeg import Picture
-from pipeline.unsplash import Photo
 
 TEXT_CHARACTERS = 300
 LINK_CHARACTERS = 2048
@@ -35,12 +34,10 @@ def credit(entry: dict[str, Any]) -> str:
     return f"Photo by {link(entry['user'], entry['name'])} on {link(entry['unsplash'], 'Unsplash')}"
 
 
-def status_line(photo: Photo, picture: Picture) -> str:
+def status_line(entry: dict[str, Any], picture: Picture) -> str:
     """Return what luigid's page, which renders HTML, shows of a stored picture."""
-    by = photo["pipeline"]["credit"]
     size = f"{picture.width} × {picture.height}, {picture.length / 1000:.0f} kB"
-    credit_line = credit({"user": by["photographer"], "name": photo["user"]["name"], "unsplash": by["unsplash"]})
-    return f"{credit_line} · {size} · {link(photo['links']['html'], 'photo')}"
+    return f"{credit(entry)} · {size} · {link(entry['photo'], 'photo')}"
 
 
 def index(minute: datetime | None, entry: dict[str, Any], version: str) -> bytes:

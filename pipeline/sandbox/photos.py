@@ -53,10 +53,7 @@ def random_id(orientation: str | None = None, source: Random | None = None) -> s
 
 
 def drawing(photo_id: str, width: int) -> bytes:
-    """Return the photo as a JPEG `width` pixels wide, at most its own width; 0 asks for that.
-
-    An id and a width give the same bytes wherever Pillow is the same.
-    """
+    """Return the photo as a JPEG `width` pixels wide, at most its own width; 0 asks for that."""
     from pipeline.sandbox import drawings  # here: what draws nothing need not load it
 
     sample = Sample(photo_id)

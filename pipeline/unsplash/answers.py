@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -25,10 +24,11 @@ Photo = dict[str, Any]
 
 
 class Quota(NamedTuple):
-    """How many requests an hour the key has, and how many of them are left."""
+    """How many requests an hour the key has, and how many of them are left; when that was so, if it was kept."""
 
     limit: int
     remaining: int
+    at: str = ""
 
 
 def quota_of(headers: Mapping[str, str]) -> Quota | None:
@@ -136,12 +136,9 @@ def _finite(text: str) -> float:
     return number
 
 
-def _is_too_deep(value: Any) -> bool:
-    level: list[Any] = [[value]]
-    for _ in range(1 + MAX_DEPTH):
-        inner = chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
-        level = [each for each in inner if isinstance(each, (dict, list))]
-    return bool(level)
+def _is_too_deep(value: Any, allowed: int = MAX_DEPTH) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (allowed == 0 or any(_is_too_deep(each, allowed - 1) for each in inner))
 
 
 def _flaw(photo: Any, size: str, may_fetch: Callable[[str], bool]) -> str:

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from datetime import datetime
-from queue import SimpleQueue
 from urllib.parse import urlencode, urljoin
 
 from requests import Response, Session
@@ -53,15 +52,12 @@ class Unsplash:
         self._url = url.rstrip("/")
         self._of_api = _addresses_of_api(url)
         self._answer_seconds = answer_seconds
-        # One thread more whenever none is idle: a name lookup that hangs holds up no other request.
-        self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._idle_threads = threading.Semaphore(0)
         self._hosts = Session()
         self._hosts.mount("https://", adapter)
         self._hosts.mount("http://", adapter)
 
     def random_photos(
-        self, topic: str, count: int, *, size: str, orientation: str = "", content_filter: str = "low"
+        self, topic: str, count: int, size: str, orientation: str = "", content_filter: str = "low"
     ) -> list[Photo]:
         """Return up to `count` (1 to 30) usable photos of the topic for one request of the quota; NoPhotos if none matches."""
         query = {"query": topic, "count": count, "orientation": orientation, "content_filter": content_filter}
@@ -80,10 +76,7 @@ class Unsplash:
         return bool(_OF_UNSPLASH.fullmatch(address) or self._of_api.fullmatch(address))
 
     def prefetch(self, address: str, most_bytes: int = MAX_PICTURE_BYTES["full"]) -> Callable[[], bytes]:
-        """Begin to fetch the picture; return a function that waits for it and returns it as it is served.
-
-        That raises PhotoGone if the picture cannot be had or is too long, and Unavailable if what keeps it may pass.
-        """
+        """Begin to fetch the picture; return what waits for it and returns it as it is served, or raises why it cannot."""
         return self._begin(functools.partial(self._picture, most_bytes=most_bytes), address, self._answer_seconds)
 
     def _begin(self, work: Callable[[str, float], bytes], address: str, seconds: float) -> Callable[[], bytes]:
@@ -107,15 +100,9 @@ class Unsplash:
             except FutureTimeout:  # nothing can interrupt a name lookup: the thread ends with it, or with the process
                 raise late from None
 
-        self._requests.put(run)
-        if not self._idle_threads.acquire(blocking=False):
-            threading.Thread(target=self._work, name="request to Unsplash", daemon=True).start()
+        # A thread of its own, which the end of the process does not wait for: a name lookup that hangs holds up nothing.
+        threading.Thread(target=run, name="request to Unsplash", daemon=True).start()
         return wait
-
-    def _work(self) -> None:
-        while True:
-            self._requests.get()()
-            self._idle_threads.release()
 
     def _ask(self, address: str, deadline: float) -> bytes:
         """Return the body of the API's answer; raise what a refusal means, even if its body cannot be read."""
@@ -153,7 +140,7 @@ def client(answer_seconds: float) -> Unsplash:
 
 @functools.lru_cache(maxsize=1)
 def _kept_client(process: int, key: str, url: str, answer_seconds: float) -> Unsplash:
-    """Return a client of this process: neither its threads nor its connections survive a fork."""
+    """Return a client of this process: its connections do not survive a fork."""
     return Unsplash(key, url, answer_seconds)
 
 

@@ -38,7 +38,7 @@ def get(hosts: Session, address: str, headers: Mapping[str, str]) -> Response:
 
 
 def body(answer: Response, most_bytes: int, deadline: float) -> bytes:
-    """Return the body as it was sent, of one longer than `most_bytes` a part that is; Unavailable if it is cut, or late."""
+    """Return the body as sent, cut soon after `most_bytes`; Unavailable if it comes cut, or late."""
     received = bytearray()
     with _network_errors(answer.url):
         while len(received) <= most_bytes and (chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=False)):

@@ -35,4 +35,5 @@ def ban(archive: Archive, minute: datetime | None, undo: bool) -> str:
     archive.choose(KEPT, name, None)
     archive.remove_failing(minute, lambda: ([".jpg", ".txt", ".json"], "banned"))
     page.rebuild(archive, [minute])
-    return f"{name} is removed and its photo, {photo_id}, is never given again: catch-up stores another"
+    another = "catch-up stores another, with --start if older than a day"
+    return f"{name} is removed and its photo, {photo_id}, is never given again: {another}"

@@ -14,7 +14,7 @@ ENOUGH_FOR_A_FORECAST = 720  # minutes
 def status(archive: Archive) -> dict[str, Any]:
     """Return how the pipeline does, as JSON has it.
 
-    The last 24 hours end before the present minute, and begin with the first picture at most: without one none is missing.
+    The last 24 hours end before the present minute, and do not begin before the first picture: without one none is missing.
     """
     now, stop = datetime.now(timezone.utc).replace(tzinfo=None), minutes.present_minute()
     first = archive.oldest()
@@ -35,7 +35,7 @@ def status(archive: Archive) -> dict[str, Any]:
             "failed": failed,
             "bytes": sum(file.size for file in files if file.minute and start <= file.minute < stop),
         },
-        "quota": {"limit": quota.limit, "remaining": quota.remaining, "at": quota.at.isoformat()} if quota else None,
+        "quota": {**quota._asdict(), "at": quota.at.replace("Z", "+00:00")} if quota else None,
         "disk": archive.usage(),
         "conditions": archive.conditions() or None,
     }

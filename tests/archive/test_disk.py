@@ -86,9 +86,6 @@ def test_each_file_is_flushed_when_it_is_written(disk: Archive, monkeypatch: pyt
     assert calls == 3 * written
     disk.files.update("2026-11-23/given", lambda content: content)
     assert calls == 3 * written
-    calls.clear()
-    disk.files.put_all(dict.fromkeys(("2026-11-23/1207.json", "2026-11-23/1208.json"), b"{}"), lambda name: True)
-    assert calls == ["flush a file", "flush a file", "rename", "rename", "flush a folder"]
 
 
 def test_the_lock_keeps_two_runs_apart(disk: Archive) -> None:
@@ -221,7 +218,7 @@ def test_what_is_no_file_in_the_place_of_one(strange: Callable[[Path], None], na
     of_ours = f"2026-11-23/{name}"
     for work in (
         lambda: disk.files.get(of_ours),
-        lambda: disk.files.put_all(dict.fromkeys((of_ours, "2026-11-23/1300.json"), b"content"), lambda name: True),
+        lambda: disk.files.put(of_ours, b"content", lambda: True),
         lambda: disk.files.update(of_ours, lambda content: b"more content"),
         lambda: disk.files.put(of_ours, b"content"),
     ):

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import minutes, sandbox, settings, slices
+from pipeline import catchup, minutes, sandbox, settings
 from pipeline.archive import Archive
+from pipeline.catchup import Slice
 from pipeline.minutes import MINUTE
 from pipeline.progress import Progress
-from pipeline.slices import Slice
 from tests import servers
 from tests.conftest import Project, WatchedSandbox, status, untimed
 
@@ -65,7 +65,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
 
 def test_slices_hold_every_minute_once(in_folder: Archive) -> None:
     """Slices have each missing minute once, of one topic, fewer than an answer has photos, the newest first."""
-    made = slices.slices(day_s_minutes(), Progress(1440, in_folder))
+    made = catchup.slices(day_s_minutes(), Progress(1440, in_folder))
     assert sorted(minute for work in made for minute in work.found or ()) == day_s_minutes()
     assert all({minutes.topic_of(minute, TOPICS) for minute in work.found or ()} == {work.topic} for work in made)
     assert max(len(work.found or ()) for work in made) == 26
@@ -74,7 +74,7 @@ def test_slices_hold_every_minute_once(in_folder: Archive) -> None:
 
 def test_what_a_slice_finds_missing(in_folder: Archive) -> None:
     """Of its minutes it stores those that are missing still when its turn comes; without any it is complete."""
-    window = START - (START - minutes.EPOCH) % slices.window_length()
+    window = START - (START - minutes.EPOCH) % catchup.window_length()
     work = Slice(window=window, topic=minutes.topic_of(START, TOPICS))
     for work.found in ((), [START + 6 * MINUTE, START]):
         assert work.complete() == (not work.found)
@@ -157,8 +157,8 @@ def test_pictures_are_asked_for_ahead(project: Project, api: WatchedSandbox) -> 
 
     api.instead = in_pairs
     (project.folder / "steady.py").write_text(
-        "import sys\nfrom pipeline import __main__, slices\n"
-        "slices.QUICK_SECONDS = 60  # a slow machine must not count for a slow line\n"
+        "import sys\nfrom pipeline import __main__, catchup\n"
+        "catchup.QUICK_SECONDS = 60  # a slow machine must not count for a slow line\n"
         "sys.exit(__main__.main())\n"
     )
     run = project.run("steady", "catch-up", "--start", "2026-11-20T0001", "--stop", "2026-11-20T0021", "--workers", "1")

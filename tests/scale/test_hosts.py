@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import sandbox
-from pipeline.slices import AHEAD
+from pipeline.catchup import AHEAD
 from tests.conftest import Project, WatchedSandbox, status, untimed, wait_until
 from tests.support.luigid import Luigid, free_port, running_luigid
 

@@ -56,7 +56,8 @@ def test_a_banned_photo_never_comes_back(project: Project, archive: Archive, api
     banned = json.loads((project.root / "2026-11-20/0003.json").read_bytes())["id"]
     run = project.run("pipeline", "ban", minute)
     assert run.returncode == 0, run.stderr
-    assert run.stdout == f"{minute} is removed and its photo, {banned}, is never given again: catch-up stores another\n"
+    another = "catch-up stores another, with --start if older than a day"
+    assert run.stdout == f"{minute} is removed and its photo, {banned}, is never given again: {another}\n"
     assert [path.name for path in project.root.glob("2026-11-20/**/0003.*")] == []
     assert "03" not in told(archive, "2026-11-20/00.js")
     assert archive.give([banned, "another"], [minutes.EPOCH], 0) == {minutes.EPOCH: "another"}
