@@ -239,7 +239,7 @@ def catch_up(start: datetime, stop: datetime, limit: int | None, workers: int, s
             left = set(archive.missing(chosen[0], chosen[-1] + MINUTE)).intersection(chosen) if chosen else set()
             if stored := set(chosen) - left:
                 with log.log_errors("page"):
-                    page.complete_hours(archive, stored)
+                    page.mend_hours(archive, stored)
                     page.show_newest(archive)
                     page.refresh(archive, {minute.date() for minute in stored})
     said = progress.summary(str(progress.ended_by or state), left)

@@ -7,6 +7,7 @@ own. The first photo that is filed for a minute stays, unless it cannot be had. 
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from itertools import groupby
 from pathlib import Path
@@ -19,8 +20,8 @@ from pipeline.archive import given, names
 from pipeline.archive.days import Days
 from pipeline.archive.disk import Change, Disk
 from pipeline.archive.names import file_name
-from pipeline.errors import NameTaken, PhotoReplaced, RootUnusable
-from pipeline.minutes import now_in_words
+from pipeline.errors import BadSettings, NameTaken, PhotoReplaced, RootUnusable
+from pipeline.minutes import minute_in, now_in_words
 from pipeline.unsplash import Photo, Quota
 
 PHOTO_BYTES = 2**13  # what a photo's metadata takes of a disk, and more
@@ -111,7 +112,9 @@ class Archive(Days):
 
     def give(self, photo_ids: Sequence[str], minutes: Sequence[datetime], no_repeat_days: int) -> dict[datetime, str]:
         """Choose a photo for each of the minutes, of those that no minute within so many days was given; note it."""
-        return given.give(self.files, photo_ids, minutes, no_repeat_days) if minutes else {}
+        banned = {photo_id for _, photo_id in self._choices(names.BANNED, self.files.get(names.BANNED))}
+        allowed = [photo_id for photo_id in photo_ids if photo_id not in banned]
+        return given.give(self.files, allowed, minutes, no_repeat_days) if minutes else {}
 
     def file_photos(self, photos: Mapping[datetime, Photo], topics: Sequence[str]) -> None:
         """File each photo under its minute, unless the minute has one of the topics by now: the first answer wins."""
@@ -165,16 +168,31 @@ class Archive(Days):
 
     def chosen(self, choice: str) -> dict[str, str]:
         """Return what the user chose, favourites (KEPT) or photos never to be given again (BANNED): ids by names of minutes."""
-        return _choices(self.files.get(choice))
+        return dict(self._choices(choice, self.files.get(choice)))
 
     def choose(self, choice: str, minute: str, photo_id: str | None) -> None:
-        """Note the user's choice of the minute's photo; None takes it back."""
+        """Note the user's choice of the minute's photo; None takes back what was chosen of that minute."""
 
         def change(content: bytes | None) -> bytes:
-            chosen = {**_choices(content), minute: photo_id}
-            return "".join(f"{each} {chosen[each]}\n" for each in sorted(chosen) if chosen[each]).encode("ascii")
+            chosen = self._choices(choice, content)
+            chosen = [*chosen, (minute, photo_id)] if photo_id else [each for each in chosen if each[0] != minute]
+            return "".join(f"{name} {each}\n" for name, each in sorted(set(chosen))).encode("ascii")
 
         self.files.update(choice, change)
+
+    def _choices(self, choice: str, content: bytes | None) -> list[tuple[str, str]]:
+        """Return the lines of what the user chose: RootUnusable for what cannot be read, as none would undo every choice."""
+        try:
+            lines = [line.split() for line in (content or b"").decode("ascii").splitlines() if line.strip()]
+            if content is None and self.files.size(choice) is not None:
+                raise ValueError
+            return [(minute, photo_id) for minute, photo_id in lines if minute_in(minute)]
+        except (ValueError, BadSettings):
+            raise RootUnusable(f"{self.files.path(choice)} cannot be read: a line is a minute and the id of a photo") from None
+
+    def while_choices_stand(self) -> AbstractContextManager[None]:
+        """Keep other runs from changing what the user chose."""
+        return self.files.lock("")
 
     def publish_latest(self, minute: datetime, content: bytes) -> bool:
         """Make the minute's picture ROOT/latest.jpg if it is the newest that is not later than now; tell whether it is."""
@@ -264,8 +282,3 @@ def read_photo(content: bytes | None) -> Photo:
         return photo if photo["id"] and photo["urls"].values() and photo["pipeline"]["credit"]["text"] else {}
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return {}
-
-
-def _choices(content: bytes | None) -> dict[str, str]:
-    lines = (line.split() for line in (content or b"").decode("ascii", "replace").splitlines())
-    return {line[0]: line[1] for line in lines if len(line) == 2}

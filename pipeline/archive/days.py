@@ -105,11 +105,14 @@ class Days:
         """Return the minute before which pictures were pruned: what is missing there stays missing."""
         if (content := self.files.get(names.PRUNED_BEFORE)) is None:
             return datetime.min
+        path = self.files.path(names.PRUNED_BEFORE)
         try:
-            return datetime.combine(date.fromisoformat(content.decode("ascii").strip()), time_of_day.min)
+            day = datetime.combine(date.fromisoformat(content.decode("ascii").strip()), time_of_day.min)
         except ValueError as error:
-            path = self.files.path(names.PRUNED_BEFORE)
             raise RootUnusable(f"{path} names no day, such as 2026-11-23, before which pictures were pruned") from error
+        if day > present_minute():
+            raise RootUnusable(f"{path} names {day.date()}, which is to come: the clock is wrong, or was; write the right day")
+        return day
 
     def put_pruned_before(self, day: date) -> None:
         """Write down that what is missing before the day stays missing, unless a later day stands there."""

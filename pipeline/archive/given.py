@@ -6,25 +6,24 @@ from functools import partial
 
 from pipeline import log
 from pipeline.archive.days import Files
-from pipeline.archive.names import BANNED, days_of
+from pipeline.archive.names import days_of
 
 
 def give(files: Files, photo_ids: Sequence[str], minutes: Sequence[datetime], days: int) -> dict[datetime, str]:
     """Give each of the minutes, in order, one of the photos, as far as there are so many; note it, and return it.
 
-    Photos that a minute within so many days was given come into question only if all of them were, banned ones never.
+    Photos that a minute within so many days was given come into question only if all of them were.
     """
     chosen: dict[datetime, str] = {}
-    banned, first_day = _photo_ids([files.get(BANNED)]), minutes[0].date()
-    allowed = [photo_id for photo_id in photo_ids if photo_id not in banned]
+    first_day = minutes[0].date()
 
     def choose(content: bytes | None) -> bytes:
         near = [day for day in days_of(files.folders()) if 0 < abs((day - first_day).days) <= days] if days else []
         given = _photo_ids([*(files.get(f"{day}/given") for day in near), content if days else b""])
-        if not (fresh := [photo_id for photo_id in allowed if photo_id not in given]):
+        if not (fresh := [photo_id for photo_id in photo_ids if photo_id not in given]):
             log.logger.warning("every photo on offer was given to a minute within %d days: repeats", days)
         chosen.clear()
-        chosen.update(zip(minutes, fresh or allowed, strict=False))
+        chosen.update(zip(minutes, fresh or photo_ids, strict=False))
         return _with_lines(chosen, first_day, content)
 
     # One run at a time: the same photo may be on offer to two.

@@ -33,8 +33,7 @@ def publish(archive: Archive, minute: datetime, photo: Photo, content: bytes, ha
     is_newest = _show_if_newest(archive, minute, content, entry)
     is_only = (begins_hour or not is_newest) and refresh(archive, [minute.date()])
     if begins_hour:
-        before = max(minute, datetime.min + HOUR) - HOUR
-        complete_hours(archive, (each for each in archive.outcomes_of(before.date())[0] if each.hour == before.hour))
+        mend_hours(archive, [max(minute, datetime.min + HOUR) - HOUR])
     return is_only
 
 
@@ -69,7 +68,7 @@ def refresh(archive: Archive, days: Iterable[date]) -> bool:
     counts = {f"{day}": [len(minutes) for minutes in archive.outcomes_of(day)] for day in set(days)}
 
     def merge(content: bytes | None) -> bytes:
-        merged = {**(_data(content) or {}), **counts}
+        merged = {**(_data(content, of=list) or {}), **counts}
         kept = {day: merged[day] for day in sorted(merged) if any(merged[day]) and day >= f"{pruned_before.date()}"}
         return _script("calendar", kept)
 
@@ -77,12 +76,15 @@ def refresh(archive: Archive, days: Iterable[date]) -> bool:
     return newest is not None and newest == oldest
 
 
-def complete_hours(archive: Archive, stored: Iterable[datetime]) -> None:
-    """Make the data of those hours again that lack one of the stored pictures: a run that was killed did not show it."""
-    for hour, of_hour in groupby(sorted(stored), _hour_of):
-        known = _data(archive.page_file(hour_name(hour))) or {}
-        if any("id" not in known.get(f"{minute:%M}", {}) for minute in of_hour):
-            archive.put_page_file(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
+def mend_hours(archive: Archive, minutes: Iterable[datetime]) -> None:
+    """Make the data of the minutes' hours again where they do not show just what is stored: a run was killed, or files came."""
+    for day, hours in groupby(sorted({_hour_of(minute) for minute in minutes}), datetime.date):
+        stored = archive.outcomes_of(day)[0]
+        for hour in hours:
+            known = _data(archive.page_file(hour_name(hour))) or {}
+            shown = {minute for minute, entry in known.items() if "id" in entry}
+            if shown != {f"{each:%M}" for each in stored if _hour_of(each) == hour and each <= present_minute()}:
+                archive.put_page_file(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
 
 
 def rebuild(archive: Archive, minutes: Iterable[datetime]) -> None:
@@ -174,14 +176,14 @@ def _script(key: str, content: Any) -> bytes:
     return f'pictureAMinute("{key}", {json.dumps(content, separators=(",", ":"))}'.encode("ascii") + _END
 
 
-def _data(script: bytes | None) -> dict[str, Any] | None:
-    """Return what a script hands over; None if it is damaged."""
+def _data(script: bytes | None, of: type = dict) -> dict[str, Any] | None:
+    """Return what a script hands over, a dictionary of dictionaries or other values; None if it is damaged."""
     try:
         found = _SCRIPT.fullmatch(script or b"")
         data = json.loads(found[2]) if found else None
     except (ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) else None
+    return data if isinstance(data, dict) and all(isinstance(each, of) for each in data.values()) else None
 
 
 def _text(text: object) -> str:

@@ -9,31 +9,52 @@ from pipeline.errors import NothingStored
 
 def keep(archive: Archive, minute: datetime | None, undo: bool) -> str:
     """Make the minute's picture, by default the newest, a favourite, or no favourite any more; return what was done."""
-    minute = minute or archive.newest()
-    if not minute or not archive.has_picture(minute):
-        raise NothingStored(f"there is no picture of {minutes.name(minute)}" if minute else "there is no picture yet")
-    archive.choose(KEPT, minutes.name(minute), None if undo else str(archive.photo(minute).get("id", "-")))
+    minute = minute or _newest(archive)
+    name = minutes.name(minute)
+    if undo:
+        _take_back(archive, KEPT, minute)
+        return f"{name} is no favourite any more"
+    if archive.has_picture(minute):
+        archive.choose(KEPT, name, str(archive.photo(minute).get("id", "-")))
+    if not archive.has_picture(minute):  # asked again: prune may have been removing it
+        raise NothingStored(f"there is no picture of {name}")
     page.rebuild(archive, [minute])
-    return f"{minutes.name(minute)} is {'no favourite any more' if undo else 'a favourite: it is never pruned'}"
+    return f"{name} is a favourite: it is never pruned"
 
 
 def ban(archive: Archive, minute: datetime | None, undo: bool) -> str:
-    """Remove the minute's picture, by default the newest, and never give its photo again, or allow it again.
+    """Remove the minute's picture, by default the newest, and never give its photo again; or allow what it had again.
 
     A picture that was deleted by hand can be banned too, as long as its metadata is there.
     """
-    minute = minute or archive.newest()
-    if not minute:
-        raise NothingStored("there is no picture yet")
+    if undo and not minute:
+        raise NothingStored("of which minute? `ban` has removed the one that was the newest")
+    minute = minute or _newest(archive)
     name, photo_id = minutes.name(minute), archive.photo(minute).get("id")
     if undo:
-        archive.choose(BANNED, name, None)
-        return f"the photo that {name} had may be given again"
+        _take_back(archive, BANNED, minute)
+        return f"what {name} had may be given again"
     if not photo_id:
         raise NothingStored(f"no photo is known of {name}")
     archive.choose(BANNED, name, photo_id)
     archive.choose(KEPT, name, None)
     archive.remove_failing(minute, lambda: ([".jpg", ".txt", ".json"], "banned"))
+    for day in (each for each in archive.days() if each >= minutes.present_minute().date()):
+        for file in archive.files_of(day):
+            if file.minute and file.name.endswith(".json"):  # it may have been filed ahead of other minutes
+                archive.drop_photo(file.minute, photo_id)
     page.rebuild(archive, [minute])
-    another = "catch-up stores another, with --start if older than a day"
-    return f"{name} is removed and its photo, {photo_id}, is never given again: {another}"
+    return f"{name} is removed and its photo, {photo_id}, is never given again: catch-up --start {name} stores another"
+
+
+def _newest(archive: Archive) -> datetime:
+    if not (newest := archive.newest()):
+        raise NothingStored("there is no picture yet")
+    return newest
+
+
+def _take_back(archive: Archive, choice: str, minute: datetime) -> None:
+    if minutes.name(minute) not in archive.chosen(choice):
+        raise NothingStored(f"{minutes.name(minute)} is not among what was {choice}")
+    archive.choose(choice, minutes.name(minute), None)
+    page.rebuild(archive, [minute])

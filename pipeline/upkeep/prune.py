@@ -1,10 +1,13 @@
 """Remove old pictures, once ROOT/pruned-before says up to which day: what is missing before that day stays missing."""
 
-from collections.abc import Iterator
-from datetime import date, timedelta
+from collections.abc import Collection, Iterator
+from datetime import date, datetime, timedelta
 
 from pipeline import minutes, page, settings
-from pipeline.archive import KEPT, Archive
+from pipeline.archive import KEPT, Archive, hour_name
+from pipeline.errors import RootUnusable
+
+MOST_DAYS_STILL = 366  # without a picture: a clock that jumped ahead would have everything pruned
 
 
 def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, str, int]]:
@@ -13,34 +16,43 @@ def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, 
     `everything` takes the other files of these days too. Files of the user's stay, and all behind a link that leads out of
     ROOT. Return of each file that goes what it is, its name and its bytes.
     """
-    keep_days, today = settings.storage_settings().keep_days, minutes.present_minute().date()
-    first_kept = date.min if keep_days is None else today - timedelta(days=keep_days)
-    given_until = today - timedelta(days=settings.unsplash_settings().no_repeat_days)
-    doomed = list(_doomed(archive, first_kept, given_until, everything))
-    if dry_run:
-        return doomed
-    if keep_days is not None and archive.days():
+    keep_days, now, newest = settings.storage_settings().keep_days, minutes.present_minute(), archive.newest()
+    if keep_days is not None and newest and (still := now - newest).days > MOST_DAYS_STILL:
+        raise RootUnusable(f"the newest picture is {still.days:,} days old: nothing is pruned, as the clock may be wrong")
+    first_kept = date.min if keep_days is None else now.date() - timedelta(days=keep_days)
+    given_until = now.date() - timedelta(days=settings.unsplash_settings().no_repeat_days)
+    if keep_days is not None and archive.days() and not dry_run:
         archive.put_pruned_before(first_kept)
-    archive.remove(name for _, name, _ in doomed)
+    gone, staying = list[tuple[str, str, int]](), set[datetime]()
     for day in archive.days():
-        if day < today and not archive.is_outside(day):  # in today's folder a run may be about to write
+        if archive.is_outside(day):
+            continue
+        if day < first_kept:
+            with archive.while_choices_stand():
+                kept = (minutes.minute_in(name) for name in archive.chosen(KEPT))
+                stays = archive.stored(each for each in {newest, *kept} if each and each.date() == day)
+                doomed = list(_doomed(archive, day, stays, everything, given_until))
+                archive.remove(name for _, name, _ in doomed if not dry_run)
+            gone += doomed
+            staying.update(stays)
+        if day < now.date() and not dry_run:  # in today's folder a run may be about to write
             archive.remove_empty(day)
-    if any(kind == "pictures" for kind, _, _ in doomed):
-        page.refresh(archive, [])
-    return doomed
+    leftovers = [("leftovers of killed runs", name, size) for name, size in archive.leftovers().items()]
+    archive.remove(name for _, name, _ in leftovers if not dry_run)
+    if not dry_run and any(kind == "pictures" for kind, _, _ in gone):
+        page.rebuild(archive, staying)
+    return gone + leftovers
 
 
-def _doomed(archive: Archive, first_kept: date, given_until: date, everything: bool) -> Iterator[tuple[str, str, int]]:
-    """Give the files that go as `prune` returns them; those of the newest picture's minute and of favourites stay."""
-    newest, kept = archive.newest(), archive.chosen(KEPT)
-    old = (day for day in archive.days() if day < first_kept and not archive.is_outside(day))
-    for day in old:
-        for file in archive.files_of(day):
-            if file.minute and (file.minute == newest or minutes.name(file.minute) in kept):
-                continue
-            if file.kind in ("pictures", "thumbnails"):
-                yield file.kind, file.name, file.size
-            elif file.kind == "pages" or (everything and (file.kind != "given" or day < given_until)):
-                yield "other files", file.name, file.size
-    for name, size in archive.leftovers().items():
-        yield "leftovers of killed runs", name, size
+def _doomed(
+    archive: Archive, day: date, stays: Collection[datetime], everything: bool, given_until: date
+) -> Iterator[tuple[str, str, int]]:
+    """Give the day's files that go as `prune` returns them; those of minutes that stay, and what shows these, stay."""
+    shown = {hour_name(minute) for minute in stays}
+    for file in archive.files_of(day):
+        if file.minute in stays or file.name in shown:
+            continue
+        if file.kind in ("pictures", "thumbnails"):
+            yield file.kind, file.name, file.size
+        elif file.kind == "pages" or (everything and (file.kind != "given" or day < given_until)):
+            yield "other files", file.name, file.size

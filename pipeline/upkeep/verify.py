@@ -8,7 +8,6 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
 from itertools import groupby
 
 from pipeline import jpeg, log, minutes, page, progress
@@ -16,30 +15,41 @@ from pipeline.archive import Archive
 from pipeline.errors import BadJpeg
 
 
-def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, int]:
-    """Check every file from start to before stop, and remove those that fail, saying why.
+def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, list[datetime]]:
+    """Check every file from start to before stop, remove those that fail, saying why, and mend what the page shows of them.
 
-    Return how many minutes were checked, and how many lost files. KeyboardInterrupt says how far it came.
+    Return how many minutes were checked, and which lost files. KeyboardInterrupt says how far it came.
     """
     files = (file for day in archive.days() for file in archive.files_of(day) if file.kind in ("pictures", "texts"))
     found = sorted({file.minute for file in files if file.minute and start <= file.minute < stop})
     removed: list[datetime] = []
-    # Threads suffice: Pillow decodes without Python's lock. A day at a time, as years of waiting calls would fill the memory.
-    with progress.bar(len(found), "minutes") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            for of_day in (list(group) for _, group in groupby(found, datetime.date)):
-                for minute, reason in zip(of_day, pool.map(partial(verify_minute, archive), of_day), strict=True):
-                    bar.update()
-                    if reason:
-                        removed.append(minute)
-                        said = f"{minutes.name(minute)} removed: {reason}"
-                        bar.write(said if sys.stdout.isatty() else log.timed(said))
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise KeyboardInterrupt(f"stopped, {len(removed):,} with files removed so far") from None
-    if removed:
-        page.rebuild(archive, removed)
-    return len(found), len(removed)
+
+    def check(minute: datetime) -> tuple[datetime, str]:
+        if reason := verify_minute(archive, minute):
+            removed.append(minute)
+        return minute, reason
+
+    try:
+        # Threads suffice: Pillow decodes without Python's lock. A day at a time: years of waiting calls would fill the memory.
+        with progress.bar(len(found), "minutes") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                for of_day in (list(group) for _, group in groupby(found, datetime.date)):
+                    for minute, reason in pool.map(check, of_day):
+                        bar.update()
+                        if reason:
+                            said = f"{minutes.name(minute)} removed: {reason}"
+                            bar.write(said if sys.stdout.isatty() else log.timed(said))
+            finally:
+                pool.shutdown(cancel_futures=True)
+        page.mend_hours(archive, found)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped, {len(removed):,} with files removed so far") from None
+    finally:
+        if removed:
+            page.rebuild(archive, removed)
+    if found:
+        page.refresh(archive, {minute.date() for minute in found})
+    return len(found), sorted(removed)
 
 
 def verify_minute(archive: Archive, minute: datetime) -> str:

@@ -175,7 +175,15 @@ def test_everything_can_be_made_again(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"pictureAMinute(", b"\xff\xfe", b'pictureAMinute("x", [], "1.1.0");\n', b"[" * 100_000]
+    "content",
+    [
+        b"",
+        b"pictureAMinute(",
+        b"\xff\xfe",
+        b'pictureAMinute("x", [], "1.1.0");\n',
+        b"[" * 100_000,
+        b'pictureAMinute("x", {"00": 3, "2026-11-23": 3}, "1.1.0");\n',
+    ],
 )
 def test_a_damaged_script_is_made_again(archive: Archive, content: bytes) -> None:
     """A script that was cut or overwritten is replaced by the next minute, with what the archive knows of the hour."""
@@ -195,7 +203,7 @@ def test_an_hour_that_a_killed_run_did_not_finish_is_completed(archive: Archive)
     publish(archive, NOON)
     archive.file_photos({NOON + MINUTE: photo_of(NOON + MINUTE)}, ("art",))
     archive.put_picture(NOON + MINUTE, photo_of(NOON + MINUTE), PICTURE)
-    page.complete_hours(archive, [NOON, NOON + MINUTE])
+    page.mend_hours(archive, [NOON, NOON + MINUTE])
     assert list(told(archive, "2026-11-23/12")) == ["00", "01"]
 
 

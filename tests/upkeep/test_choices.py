@@ -34,6 +34,7 @@ def test_a_favourite_is_shown_and_never_pruned(project: Project, archive: Archiv
     project.configure(keep_days="1")
     assert project.run("pipeline", "prune").returncode == 0
     assert sorted(path.name for path in project.root.glob("2026-11-20/*.jpg")) == ["0002.jpg", "0005.jpg"]
+    assert [minute for minute, entry in told(archive, "2026-11-20/00.js").items() if "id" in entry] == ["02", "05"]
     assert project.run("pipeline", "keep", "--undo", "2026-11-20T0002").stdout == "2026-11-20T0002 is no favourite any more\n"
     assert told(archive, "favourites.js") == []
     assert project.run("pipeline", "prune").returncode == 0
@@ -56,7 +57,7 @@ def test_a_banned_photo_never_comes_back(project: Project, archive: Archive, api
     banned = json.loads((project.root / "2026-11-20/0003.json").read_bytes())["id"]
     run = project.run("pipeline", "ban", minute)
     assert run.returncode == 0, run.stderr
-    another = "catch-up stores another, with --start if older than a day"
+    another = f"catch-up --start {minute} stores another"
     assert run.stdout == f"{minute} is removed and its photo, {banned}, is never given again: {another}\n"
     assert [path.name for path in project.root.glob("2026-11-20/**/0003.*")] == []
     assert "03" not in told(archive, "2026-11-20/00.js")
@@ -65,6 +66,54 @@ def test_a_banned_photo_never_comes_back(project: Project, archive: Archive, api
     assert json.loads((project.root / "2026-11-20/0003.json").read_bytes())["id"] != banned
     assert "may be given again" in project.run("pipeline", "ban", "--undo", minute).stdout
     assert archive.give([banned], [minutes.EPOCH + MINUTE], 0) == {minutes.EPOCH + MINUTE: banned}
+
+
+def test_every_photo_that_a_minute_had_can_be_banned(project: Project, archive: Archive) -> None:
+    """A minute's second ban leaves the first; --undo allows all that the minute had, and wants to know which minute."""
+    banned = []
+    for _ in range(2):
+        banned.append(json.loads((project.root / "2026-11-20/0003.json").read_bytes())["id"])
+        assert project.run("pipeline", "ban", "2026-11-20T0003").returncode == 0
+        assert project.run("pipeline", "catch-up", *SPAN).returncode == 0
+    assert archive.give([*banned, "another"], [minutes.EPOCH], 0) == {minutes.EPOCH: "another"}
+    for arguments in ((), ("2026-11-20T0002",)):
+        run = project.run("pipeline", "ban", "--undo", *arguments)
+        assert (run.returncode, len(run.stderr.splitlines())) == (30, 1)
+    assert project.run("pipeline", "ban", "--undo", "2026-11-20T0003").returncode == 0
+    assert archive.give(banned, [minutes.EPOCH + MINUTE], 0) == {minutes.EPOCH + MINUTE: banned[0]}
+
+
+def test_a_banned_photo_that_was_filed_ahead_is_dropped(project: Project, archive: Archive) -> None:
+    """A photo that waits for its minute under the same id goes with the ban: that minute asks for another."""
+    photo = archive.photo(minutes.minute_in("2026-11-20T0003"))
+    ahead = minutes.present_minute() + 3 * MINUTE
+    archive.file_photos({ahead: photo}, [photo["pipeline"]["topic"]])
+    assert project.run("pipeline", "ban", "2026-11-20T0003").returncode == 0
+    assert archive.photo(ahead) == {}
+
+
+def test_a_favourite_that_is_gone_can_be_taken_back(project: Project, archive: Archive) -> None:
+    """Whether its picture is there or not; what is no favourite is said to be none."""
+    project.run("pipeline", "keep", "2026-11-20T0002")
+    (project.root / "2026-11-20/0002.jpg").unlink()
+    assert project.run("pipeline", "keep", "--undo", "2026-11-20T0002").returncode == 0
+    assert told(archive, "favourites.js") == []
+    assert project.run("pipeline", "keep", "--undo", "2026-11-20T0002").returncode == 30
+
+
+@pytest.mark.parametrize("content", ["\ufeff{}", "{} and more", "é{}"])
+def test_choices_that_cannot_be_read(project: Project, archive: Archive, content: str) -> None:
+    """A file of favourites or bans that cannot be read undoes none of them: prune removes nothing, and the file is named."""
+    project.run("pipeline", "keep", "2026-11-20T0002")
+    path = project.root / "kept"
+    path.write_text(content.format(path.read_text()))
+    project.configure(keep_days="1")
+    before = project.files()
+    for command in (("prune",), ("keep", "2026-11-20T0001"), ("keep", "--undo", "2026-11-20T0002")):
+        run = project.run("pipeline", *command)
+        assert (run.returncode, len(run.stderr.splitlines())) == (30, 1), run.stderr
+        assert str(path.name) in run.stderr
+    assert project.files() - {"pruned-before"} == before
 
 
 @pytest.mark.ci

@@ -100,6 +100,7 @@ def test_what_is_pruned_is_not_missing(project: Project, archive: Archive) -> No
     before = project.files()
     catch_up = project.run("pipeline", "catch-up", "--start", start, "--stop", stop)
     assert catch_up.returncode == 0, catch_up.stderr
+    assert f"what is missing before {minutes.name(first_kept)} was pruned, and stays missing" in catch_up.stderr
     assert project.files() == before
     assert "bulk_complete" in vars(StoreImage)
 
@@ -111,6 +112,30 @@ def test_the_day_before_which_is_pruned_never_moves_back(project: Project, archi
         project.configure(keep_days=keep_days)
         project.run("pipeline", "prune")
     assert archive.pruned_before() == days_ago(2).replace(hour=0)
+
+
+def test_a_clock_that_jumped_ahead(project: Project, archive: Archive) -> None:
+    """Where the newest picture is more than a year old nothing is pruned, and one line says so."""
+    put(archive, days_ago(400), days_ago(367))
+    project.configure(keep_days="2")
+    files(archive, MINUTE)["jpg"].unlink()
+    before = project.files()
+    run = project.run("pipeline", "prune")
+    assert (run.returncode, len(run.stderr.splitlines())) == (30, 1), run.stderr
+    assert "nothing is pruned, as the clock may be wrong" in run.stderr
+    assert project.files() == before
+
+
+def test_what_was_pruned_by_a_fast_clock(project: Project, archive: Archive) -> None:
+    """A day to come in ROOT/pruned-before would hide what is missing: who asks for that is told, and not that all is well."""
+    put(archive, days_ago(0))
+    (project.root / "pruned-before").write_text(f"{days_ago(-2).date()}\n")
+    for verb in ("status", "catch-up", "prune"):
+        project.configure(keep_days="2")
+        run = project.run("pipeline", verb)
+        assert (run.returncode, len(run.stderr.splitlines())) == (30, 1), run.stderr
+        assert "which is to come: the clock is wrong, or was" in run.stderr
+    assert project.store(minutes.name(days_ago(1))).returncode == 0
 
 
 def test_nothing_goes_before_it_is_written_down(project: Project, archive: Archive) -> None:

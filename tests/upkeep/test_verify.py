@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -16,7 +17,7 @@ from typing import IO
 
 import pytest
 
-from pipeline import minutes, upkeep
+from pipeline import minutes, page, upkeep
 from pipeline.archive import Archive
 from tests.conftest import Project, untimed
 from tests.upkeep.stored import ALL, DAY, MINUTE, files, put, there
@@ -93,6 +94,27 @@ def test_what_verify_removes_a_catch_up_repairs(project: Project, archive: Archi
     assert catch_up.returncode == 0, catch_up.stderr
     assert {"json", "txt", "jpg"} <= there(archive, MINUTE)
     assert project.run("pipeline", "verify").returncode == 0
+
+
+def test_the_page_shows_what_is_there_again(project: Project, archive: Archive) -> None:
+    """After a restore, an upgrade or a verify that was cut short, verify has the page show just what is stored."""
+    put(archive, MINUTE + minutes.MINUTE, MINUTE + DAY)
+    page.rebuild(archive, [MINUTE, MINUTE + minutes.MINUTE])
+    files(archive, MINUTE)["jpg"].unlink()
+    assert project.run("pipeline", "verify").returncode == 0
+    assert re.findall(rb'"(\d\d)":\{"id"', (project.root / "2024-02-29/12.js").read_bytes()) == [b"06"]
+    assert (project.root / "2024-03-01/12.js").exists()
+    assert b'"2024-02-29":[1,0],"2024-03-01":[1,0]' in (project.root / "calendar.js").read_bytes()
+
+
+def test_a_verify_that_cannot_say_what_it_does(project: Project, archive: Archive) -> None:
+    """Where its output has no room it ends with 30; what it removed meanwhile is not shown any more."""
+    page.rebuild(archive, [MINUTE])
+    files(archive, MINUTE)["jpg"].write_bytes(b"x")
+    command = f"exec '{sys.executable}' -m pipeline verify > /dev/full 2>&1"
+    run = subprocess.run(["sh", "-c", command], cwd=project.folder, env=project.environment)
+    assert run.returncode == 30
+    assert b'"id"' not in (project.root / "2024-02-29/12.js").read_bytes()
 
 
 def test_only_the_minutes_asked_for_are_checked(project: Project, archive: Archive) -> None:
