@@ -30,7 +30,8 @@ class Parser(argparse.ArgumentParser):
     """Answer unusable arguments with one line and the exit code of the contract."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(UNUSABLE, f"{self.prog}: {message}\n")
+        log.say(f"{self.prog}: {message}")
+        self.exit(UNUSABLE)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -56,9 +57,11 @@ def catch_up(options: argparse.Namespace) -> int:
     processes.check_semaphores()
     now, first = minutes.present_minute(), settings.archive().oldest()
     start = options.start or max(now - options.since, first or now)
-    if start < now - timedelta(days=MOST_DAYS):
-        raise BadSettings(f"--start {minutes.name(start)} is too far back: a catch-up takes {MOST_DAYS:,} days at most")
+    if min(start, now - options.since) < now - timedelta(days=MOST_DAYS):
+        raise BadSettings(f"that is too far back: a catch-up takes {MOST_DAYS:,} days at most")
     stop = min(options.stop, now) if options.stop else now - LEFT_ALONE
+    if start < (pruned_before := settings.archive().pruned_before()) and options.start:
+        log.say(f"what is missing before {minutes.name(pruned_before)} was pruned, and stays missing")
     is_done, said = catchup.catch_up(start, stop, options.limit, options.workers, options.shared)
     log.say(said)
     if not options.start and (note := upkeep.before_first(first, now - options.since)):
@@ -80,12 +83,11 @@ def status(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Check every file that is stored, and remove those that are damaged, for catch-up to store again."""
-    checked, removed = upkeep.verify(settings.archive(), options.start, options.stop)
-    log.say(
-        f"{checked:,} minutes checked, {removed:,} with files removed"
-        + ": catch-up stores them, with --start if older than a day" * bool(removed),
-        sys.stdout,
-    )
+    archive = settings.archive()
+    checked, removed = upkeep.verify(archive, options.start, options.stop)
+    then = f": catch-up --start {minutes.name(removed[0])} stores them" if removed else ""
+    then = then if checked else f": nothing is stored in {archive.root}"
+    log.say(f"{checked:,} minutes checked, {len(removed):,} with files removed{then}", sys.stdout)
     return NOT_WELL if removed else WELL
 
 
@@ -121,7 +123,7 @@ def serve(options: argparse.Namespace) -> int:
     try:
         server = sandbox.Server(options.port)
     except OSError as error:
-        print(f"port {options.port} of 127.0.0.1: {error.strerror}: --port takes another", file=sys.stderr)
+        log.say(f"port {options.port} of 127.0.0.1: {error.strerror}: --port takes another")
         return FAILED
     with server, contextlib.suppress(KeyboardInterrupt):
         print(f"the sandbox: UNSPLASH_API_URL={server.sandbox.origin} with any key but {sandbox.WRONG_KEY}", flush=True)
@@ -226,6 +228,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = reads.parse_args(arguments)
             if not options.verb:
                 reads.exit(UNUSABLE, reads.format_help())
+            if "stop" in options and options.start and options.stop and options.start >= options.stop:
+                reads.error("--stop is not after --start")
             if options.storage_root is not None:
                 settings.use_root(options.storage_root)
             code = options.run(options)

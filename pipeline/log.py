@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -33,8 +34,14 @@ def timed(text: str, at: float | None = None) -> str:
 
 def say(text: str, file: TextIO | None = None) -> None:
     """Print what a verb has to say, by default to stderr; with the time where that is no terminal, but a log."""
-    file = file or sys.stderr
-    print(text if file.isatty() else timed(text), file=file, flush=True)
+    if not (file := file or sys.stderr):
+        return
+    try:
+        print(text if file.isatty() else timed(text), file=file, flush=True)
+    except OSError:
+        if file is not sys.stderr:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a log that cannot be written changes no exit code
 
 
 @functools.cache

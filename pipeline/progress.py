@@ -22,7 +22,7 @@ HEARD_SECONDS = 5
 def bar(total: int, unit: str) -> "tqdm[Any]":
     """Return a bar, which shows nothing where stderr is no terminal."""
     tqdm.monitor_interval = 0  # its thread would be there when processes are forked
-    return tqdm(total=total, unit=f" {unit}", smoothing=0.1, disable=not sys.stderr.isatty())
+    return tqdm(total=total, unit=f" {unit}", smoothing=0.1, disable=not (sys.stderr and sys.stderr.isatty()))
 
 
 class Progress:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +95,15 @@ def test_a_status_that_hangs_is_told(installed: Project) -> None:
     script.write_text(script.read_text().replace("-k 10 120", "-k 10 0.2"))
     assert check(installed, START).returncode == 0
     assert "status does not answer" in told(installed)[0]
+
+
+def test_a_link_to_it_works(installed: Project, tmp_path: Path) -> None:
+    """It finds the project by its own place, not by that of a link."""
+    link = tmp_path / "alert"
+    link.symlink_to(installed.folder / "deploy" / "alert")
+    run = subprocess.run([str(link), "cat"], env=installed.environment, capture_output=True, text=True, timeout=60)
+    assert "newest picture  none" in run.stdout, run.stderr
+    assert not (tmp_path.parent / "log").exists()
 
 
 def test_without_a_command_it_says_how(installed: Project) -> None:

@@ -220,6 +220,14 @@ def is_idle(pid: int) -> bool:
     return readings[0] == readings[1]
 
 
+@pytest.mark.parametrize("closed", ["2>/dev/full", "2>&-"])
+def test_a_log_that_cannot_be_written(project: Project, closed: str) -> None:
+    """It changes no exit code: a verb does what it is asked for."""
+    command = f"exec '{sys.executable}' -m pipeline catch-up --start {MINUTE} --stop 2026-11-23T1207 {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=project.folder, env=project.environment).returncode == 0
+    assert (project.root / "2026-11-23/1206.jpg").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_luigi_s_processes_end_with_it(project: Project, faulty: servers.Server, number: signal.Signals) -> None:
     """Ctrl-C at a terminal ends `luigi --workers 3` in the midst of its tasks with one line; it leaves no process behind."""

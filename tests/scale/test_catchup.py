@@ -346,7 +346,16 @@ def test_a_killed_process_is_said_in_one_line(project: Project, api: WatchedSand
     assert (project.root / "latest.jpg").read_bytes() == newest.with_suffix(".jpg").read_bytes()
 
 
-@pytest.mark.parametrize("arguments", [["--since", "1 day"], ["--start", "2026-11-20"], ["--limit", "many"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--since", "1 day"],
+        ["--start", "2026-11-20"],
+        ["--limit", "many"],
+        ["--since", "99999d"],
+        ["--start", "2026-11-20T0001", "--stop", "2026-11-20T0001"],
+    ],
+)
 def test_unusable_arguments(project: Project, arguments: list[str]) -> None:
     """What cannot be used is said in one line, with the exit code of the contract."""
     run = project.run("pipeline", "catch-up", *arguments)
