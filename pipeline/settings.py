@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration import get_config
 
 from pipeline import configuration, log
@@ -121,6 +122,10 @@ def problems() -> Iterator[str]:
                 if near or name in SECTIONS:
                     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(knobs)}"
                     yield f"[{name}] {option} is no setting: {hint}"
+    line = CmdlineParser.get_instance()
+    for option, given in vars(line.known_args).items() if line else ():
+        if given == "":  # of an unset variable, say, and Luigi passes it over
+            yield f"--{option.replace('_', '-')} is empty: give it a value, or leave it out"
     for name, section in SECTIONS.items():
         for knob, parameter in section.get_params():
             try:

@@ -12,7 +12,7 @@ import pytest
 from pipeline import configuration, settings
 from pipeline.archive import KEPT, Archive
 from pipeline.errors import RootUnusable
-from tests.conftest import REPOSITORY, Project, WatchedSandbox
+from tests.conftest import REPOSITORY, Project, WatchedSandbox, untimed
 
 
 def shipped() -> configparser.ConfigParser:
@@ -137,6 +137,14 @@ def test_a_root_is_understood_as_a_shell_does(monkeypatch: pytest.MonkeyPatch) -
     understood = ["~/pics", "$HOME/pics", "${HOME}/pics", " /home/me/pics "]
     assert {settings.understood(root) for root in understood} == {"/home/me/pics"}
     assert settings.understood("S3://Bucket/Prefix") == "s3://Bucket/Prefix"
+
+
+@pytest.mark.parametrize("option", ["--timestamp=", "--storage-root=", "--unsplash-size="])
+def test_an_empty_option_is_refused(project: Project, option: str) -> None:
+    """An option without a value, of an unset variable, is named: Luigi would take what stands elsewhere in its place."""
+    run = project.run("luigi", "--module", "pipeline", "StoreImage", "--local-scheduler", option)
+    assert (run.returncode, untimed(run.stderr)) == (40, f"{option[:-1]} is empty: give it a value, or leave it out\n")
+    assert not project.root.exists()
 
 
 def test_a_stored_minute_does_not_hide_a_setting(project: Project) -> None:
