@@ -58,7 +58,9 @@ class Sandbox:
             name = html.escape(urllib.parse.unquote(path[1:]))
             page = f"<!doctype html><title>Sandbox</title><p>{name}: the sandbox's photos are drawn and its people made up.\n"
             return _answer(200, "text/html; charset=utf-8", page.encode(errors="replace"))
-        if (picture := _PICTURE.fullmatch(path)) and path == Sample(picture["id"]).path:
+        if picture := _PICTURE.fullmatch(path):
+            if path != Sample(picture["id"]).path:  # as earlier versions drew it
+                return _answer(404, "text/plain", b"Not Found")
             width = parameters.get("w", "")
             return _answer(200, "image/jpeg", drawing(picture["id"], int(width) if _WIDTH.fullmatch(width) else 0))
         sent = {name.lower(): value for name, value in headers.items()}

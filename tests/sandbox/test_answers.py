@@ -119,6 +119,11 @@ def test_unknown_paths_are_not_found(client: requests.Session, origin: str, path
     assert len(response.json()["errors"]) == 1
 
 
+def test_a_picture_that_there_is_not(origin: str) -> None:
+    """The picture host answers 404 for a name that is none of its pictures', and asks for no key."""
+    assert requests.get(f"{origin}/photo-0000000000000-abcdefghijk", timeout=60).status_code == 404
+
+
 @pytest.mark.parametrize("premium", [True, False])
 def test_premium_photos_are_told_by_their_addresses(client: requests.Session, origin: str, premium: bool) -> None:
     """Each picture address of an Unsplash+ photo says premium_photo-, of another photo-, and gives a JPEG."""
