@@ -113,7 +113,7 @@ def store_picture(minute: datetime, archive: Archive, fetch: Callable[[], bytes]
 
 def report_download(photo: Photo, archive: Archive, settings: Settings, reserve: int) -> None:
     """Report a stored picture's download, unless the requests left are the `reserve` for metadata."""
-    location, client = photo.get("links", {}).get("download_location"), unsplash.client(settings.answer_seconds)
+    location, client = (photo.get("links") or {}).get("download_location"), unsplash.client(settings.answer_seconds)
     if settings.report_downloads and location:
         with log_errors("download event"):
             known = client.quota or archive.quota()

@@ -56,6 +56,19 @@ def test_an_address_without_a_photo(archive: Archive) -> None:
         steps.store_image(MIDDAY, archive, wanted())
 
 
+@pytest.mark.parametrize("lost", [{}, {"links": None, "user": "nobody"}])
+def test_metadata_that_lost_its_links(asking: WatchedSandbox, archive: Archive, lost: dict[str, object]) -> None:
+    """A picture is stored though its metadata was spoilt meanwhile, and shown without what was lost."""
+    steps.fetch_metadata(MIDDAY, archive, wanted())
+    photo = archive.photo(MIDDAY)
+    spoilt = {name: value for name, value in photo.items() if name not in ("links", "user")} | lost
+    archive.files.put("2026-11-23/1205.json", json.dumps(spoilt).encode())
+    steps.extract_url(MIDDAY, archive, wanted())
+    shown, _ = steps.store_image(MIDDAY, archive, wanted())
+    assert "kB" in shown
+    assert archive.has_picture(MIDDAY)
+
+
 def test_a_picture_that_is_gone(asking: WatchedSandbox, archive: Archive) -> None:
     """A photo whose picture cannot be had is dropped with its address, and the minute is open again."""
     steps.fetch_metadata(MIDDAY, archive, wanted())
