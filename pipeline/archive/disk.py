@@ -160,8 +160,10 @@ class Disk:
     def try_writing(self, name: str, length: int) -> None:
         """Write so many bytes beside the file, for good, and remove them; raise what a file there would meet."""
         trial = os.path.join(os.path.dirname(name), temporary_name(os.path.basename(name)))
-        self.put(trial, os.urandom(length))
-        self.delete([trial])
+        try:
+            self.put(trial, os.urandom(length))
+        finally:
+            self.delete([trial])
 
     def conditions(self) -> str:
         """Return what is wrong with the conditions of the store, on which several machines rely; nothing if all is well."""

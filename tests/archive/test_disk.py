@@ -1,5 +1,6 @@
 """Files on a disk: how they take their place, what a killed run leaves, and what lies in the place of a file."""
 
+import errno
 import os
 import socket
 import stat
@@ -13,7 +14,7 @@ import pytest
 
 from pipeline import minutes
 from pipeline.archive import Archive
-from pipeline.errors import NameTaken, RootUnusable
+from pipeline.errors import NameTaken, RootUnusable, StorageFailed
 from pipeline.minutes import MINUTE
 from tests.archive.samples import MIDDAY, TOPICS, put_picture
 from tests.support.photos import photo
@@ -86,6 +87,22 @@ def test_each_file_is_flushed_when_it_is_written(disk: Archive, monkeypatch: pyt
     assert calls == 3 * written
     disk.files.update("2026-11-23/given", lambda content: content)
     assert calls == 3 * written
+
+
+def test_a_trial_that_fails_leaves_nothing(disk: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written to try the disk out is removed, also where its folder cannot be flushed."""
+    put_picture(disk, MIDDAY)  # makes the folders
+    before, flush = all_files(disk), os.fsync
+
+    def failing_flush(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing_flush)
+    with pytest.raises(StorageFailed):
+        disk.try_filing(MIDDAY, 1)
+    assert all_files(disk) == before
 
 
 def test_the_lock_keeps_two_runs_apart(disk: Archive) -> None:
