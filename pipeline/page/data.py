@@ -110,13 +110,10 @@ def hour_data(archive: Archive, hour: datetime) -> dict[str, Entry]:
     """Return the data of an hour, as the archive's files have them."""
     files = [file for file in archive.files_of(hour.date()) if file.minute and _hour_of(file.minute) == hour]
     sizes = {file.minute: file.size for file in files if file.minute and file.kind == "pictures" and file.size}
-    kept, thumbnails = archive.chosen(KEPT), {file.minute for file in files if file.kind == "thumbnails"}
+    thumbnails = {file.minute for file in files if file.kind == "thumbnails"}
     failures = archive.failures(file.minute for file in files if file.minute and file.name.endswith(".error"))
     entries: dict[datetime, Entry] = {each: {"error": _text(why.reason), "at": why.at} for each, why in failures.items()}
-    for minute, size in sizes.items():
-        entries[minute] = picture_entry(archive.photo(minute), size, minute in thumbnails)
-        if name(minute) in kept:
-            entries[minute]["kept"] = True
+    entries |= {each: picture_entry(archive.photo(each), size, each in thumbnails) for each, size in sizes.items()}
     return {f"{minute:%M}": entries[minute] for minute in sorted(entries) if minute <= present_minute()}
 
 

@@ -153,7 +153,7 @@ const hourName = at => nameOf(at).slice(0, 13);
 
 const entryAt = at => (hours.get(hourName(at)) || {})[nameOf(at).slice(13)];
 const isPicture = entry => typeof entry === "object" && entry !== null && !("error" in entry);
-const isFavourite = at => (known.favourites ? known.favourites.has(nameOf(at)) : Boolean((entryAt(at) || {}).kept));
+const isFavourite = at => known.favourites !== null && known.favourites.has(nameOf(at));
 const firstMinute = () => Math.min(minuteOf(known.newest.first) || known.picture, known.picture);
 const isPast = at => at >= firstMinute() && at <= known.last;
 const everything = () => ({ from: firstMinute(), to: known.last });

@@ -65,8 +65,6 @@ class Root:
     def keep(self, *kept: datetime) -> None:
         """Make pictures favourites."""
         self.kept += kept
-        for minute in kept:
-            self._put(minute, {**self.minutes[minute], "kept": True})
 
     def write(self, **newest: Any) -> None:
         """Write what has changed, as a run does; `newest` replaces parts of newest.js."""
