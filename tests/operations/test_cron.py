@@ -223,6 +223,8 @@ def test_the_crontab_needs_no_escapes() -> None:
 @contextmanager
 def running_cron(folder: Path, crontab: str) -> Iterator[None]:
     """Run cron with this crontab and no other; what it mails is appended to `mail` in the folder."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("no mounts of one's own here")
     (folder / "crontab").write_text(crontab)
     (folder / "sendmail").write_text(f"#!/bin/sh\ncat >> {folder}/mail\n")
     command = ["unshare", "--mount", "sh", "-c", OWN_CRON]
