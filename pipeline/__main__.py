@@ -85,8 +85,8 @@ def verify(options: argparse.Namespace) -> int:
     """Check every file that is stored, and remove those that are damaged, for catch-up to store again."""
     archive = settings.archive()
     checked, removed = upkeep.verify(archive, options.start, options.stop)
-    then = f": catch-up --start {minutes.name(removed[0])} stores them" if removed else ""
-    then = then if checked else f": nothing is stored in {archive.root}"
+    then = "" if checked else f": nothing is stored in {archive.root}"
+    then = f": catch-up --start {minutes.name(removed[0])} stores them" if removed else then
     log.say(f"{checked:,} minutes checked, {len(removed):,} with files removed{then}", sys.stdout)
     return NOT_WELL if removed else WELL
 

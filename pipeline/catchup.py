@@ -67,7 +67,7 @@ class Slice(luigi.Task):
         if without_photo:
             stored += self._store(self._ask(without_photo))
         if left := sorted(set(missing).difference(stored)):
-            reasons = (failure.reason for failure in settings.archive().failures(left).values())
+            reasons = (failure.reason for failure in archive.failures(left).values())
             raise MayPass(f"{len(left)} still missing: {next(reasons, 'without a photo')}")
 
     def on_failure(self, exception: BaseException) -> str:
@@ -100,7 +100,7 @@ class Slice(luigi.Task):
             for minute, fetch in self._fetched_ahead(ready):
                 with self._keeping_failure(minute, "StoreImage"):
                     stored = steps.store_picture(minute, archive, fetch)
-                    shown[minute] = page.picture_entry(stored.photo, len(stored.content), stored.has_thumbnail)
+                    shown[minute] = stored.entry
                     self.progress.report(minute)
                     steps.report_download(stored.photo, archive, wanted, self.requests_reserved)
         finally:

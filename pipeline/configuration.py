@@ -39,7 +39,7 @@ def read() -> None:
     A file that cannot be used ends the process with one line and exit code 40.
     """
     try:
-        os.getcwd()
+        os.getcwd()  # fails where the folder is gone
         if "toml" in (os.environ.get("LUIGI_CONFIG_PARSER"), os.environ.get("LUIGI_CONFIG_PATH", "").rpartition(".")[2]):
             raise BadSettings("this project reads luigi.cfg and no luigi.toml: unset LUIGI_CONFIG_PARSER and LUIGI_CONFIG_PATH")
         texts = {path: _text(path) for path in files()}

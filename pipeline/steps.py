@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline import jpeg, log, minutes, page, unsplash
 from pipeline.archive import Archive
@@ -16,12 +16,12 @@ from pipeline.unsplash import Photo
 
 
 class Stored(NamedTuple):
-    """A picture that was stored: its photo, what was found in it, its bytes, and whether it has a thumbnail."""
+    """A picture that was stored: its photo, what was found in it, its bytes, and what the page shows of it."""
 
     photo: Photo
     picture: Picture
     content: bytes
-    has_thumbnail: bool
+    entry: dict[str, Any]
 
 
 def fetch_metadata(
@@ -90,11 +90,11 @@ def store_image(minute: datetime, archive: Archive, settings: Settings) -> tuple
     stored = store_picture(minute, archive, fetch)
     first = ""
     with log_errors("page"):
-        if page.publish(archive, minute, stored.photo, stored.content, stored.has_thumbnail):
+        if page.publish(archive, minute, stored.entry, stored.content):
             first = _where_to_look(archive, minute)
     report_download(stored.photo, archive, settings, settings.requests_reserved)
     note_quota(archive, settings)
-    return page.status_line(page.picture_entry(stored.photo, len(stored.content)), stored.picture), first
+    return page.status_line(stored.entry, stored.picture), first
 
 
 def store_picture(minute: datetime, archive: Archive, fetch: Callable[[], bytes]) -> Stored:
@@ -108,7 +108,7 @@ def store_picture(minute: datetime, archive: Archive, fetch: Callable[[], bytes]
         archive.forget_failure(minute)
         archive.put_thumbnail(minute, picture.thumbnail)
         has_thumbnail = True
-    return Stored(photo, picture, content, has_thumbnail)
+    return Stored(photo, picture, content, page.picture_entry(photo, len(content), has_thumbnail))
 
 
 def report_download(photo: Photo, archive: Archive, settings: Settings, reserve: int) -> None:

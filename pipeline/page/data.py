@@ -22,13 +22,12 @@ _SCRIPT = re.compile(rb'pictureAMinute\("([^"]*)", (.*), "([^"]*)"\);\n', re.DOT
 _END = f', "{VERSION}");\n'.encode()
 
 
-def publish(archive: Archive, minute: datetime, photo: Photo, content: bytes, has_thumbnail: bool) -> bool:
+def publish(archive: Archive, minute: datetime, entry: Entry, content: bytes) -> bool:
     """Show a minute's picture: latest.jpg and index.html if it is the newest, and the data of its hour.
 
     Tell whether it is the only picture. The first of an hour also shows what the hour before lacks: a run was killed, or the
     clock was wrong.
     """
-    entry = picture_entry(photo, len(content), has_thumbnail)
     begins_hour = add_pictures(archive, {minute: entry})
     is_newest = _show_if_newest(archive, minute, content, entry)
     is_only = (begins_hour or not is_newest) and refresh(archive, [minute.date()])

@@ -13,12 +13,13 @@ def keep(archive: Archive, minute: datetime | None, undo: bool) -> str:
     name = minutes.name(minute)
     if undo:
         _take_back(archive, KEPT, minute)
+        page.refresh(archive, [])
         return f"{name} is no favourite any more"
     if archive.has_picture(minute):
         archive.choose(KEPT, name, str(archive.photo(minute).get("id", "-")))
     if not archive.has_picture(minute):  # asked again: prune may have been removing it
         raise NothingStored(f"there is no picture of {name}")
-    page.rebuild(archive, [minute])
+    page.refresh(archive, [])
     return f"{name} is a favourite: it is never pruned"
 
 
@@ -57,4 +58,3 @@ def _take_back(archive: Archive, choice: str, minute: datetime) -> None:
     if minutes.name(minute) not in archive.chosen(choice):
         raise NothingStored(f"{minutes.name(minute)} is not among what was {choice}")
     archive.choose(choice, minutes.name(minute), None)
-    page.rebuild(archive, [minute])

@@ -40,7 +40,8 @@ def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, 
     leftovers = [("leftovers of killed runs", name, size) for name, size in archive.leftovers().items()]
     archive.remove(name for _, name, _ in leftovers if not dry_run)
     if not dry_run and any(kind == "pictures" for kind, _, _ in gone):
-        page.rebuild(archive, staying)
+        page.mend_hours(archive, staying)
+        page.refresh(archive, [])
     return gone + leftovers
 
 

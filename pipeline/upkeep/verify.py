@@ -29,24 +29,23 @@ def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, list
             removed.append(minute)
         return minute, reason
 
-    try:
-        # Threads suffice: Pillow decodes without Python's lock. A day at a time: years of waiting calls would fill the memory.
-        with progress.bar(len(found), "minutes") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-            try:
-                for of_day in (list(group) for _, group in groupby(found, datetime.date)):
-                    for minute, reason in pool.map(check, of_day):
-                        bar.update()
-                        if reason:
-                            said = f"{minutes.name(minute)} removed: {reason}"
-                            bar.write(said if sys.stdout.isatty() else log.timed(said))
-            finally:
-                pool.shutdown(cancel_futures=True)
-        page.mend_hours(archive, found)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped, {len(removed):,} with files removed so far") from None
-    finally:
-        if removed:
-            page.rebuild(archive, removed)
+    # Threads suffice: Pillow decodes without Python's lock. A day at a time, as years of waiting calls would fill the memory.
+    with progress.bar(len(found), "minutes") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for of_day in (list(group) for _, group in groupby(found, datetime.date)):
+                for minute, reason in pool.map(check, of_day):
+                    bar.update()
+                    if reason:
+                        said = f"{minutes.name(minute)} removed: {reason}"
+                        bar.write(said if sys.stdout.isatty() else log.timed(said))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise KeyboardInterrupt(f"stopped, {len(removed):,} with files removed so far") from None
+        finally:
+            pool.shutdown(cancel_futures=True)  # what is under way removes files too
+            if removed:
+                page.rebuild(archive, removed)
+    page.mend_hours(archive, found)
     if found:
         page.refresh(archive, {minute.date() for minute in found})
     return len(found), sorted(removed)

@@ -34,7 +34,7 @@ def publish(archive: Archive, *minutes: datetime, **changes: Any) -> None:
         archive.file_photos({minute: photo}, ("art",))
         archive.put_picture(minute, photo, PICTURE)
         archive.put_thumbnail(minute, PICTURE)
-        page.publish(archive, minute, photo, PICTURE, True)
+        page.publish(archive, minute, page.picture_entry(photo, len(PICTURE)), PICTURE)
 
 
 def text(archive: Archive, file: str) -> str:
