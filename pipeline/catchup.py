@@ -67,8 +67,9 @@ class Slice(luigi.Task):
         if without_photo:
             stored += self._store(self._ask(without_photo))
         if left := sorted(set(missing).difference(stored)):
-            reasons = (failure.reason for failure in archive.failures(left).values())
-            raise MayPass(f"{len(left)} still missing: {next(reasons, 'without a photo')}")
+            failures = archive.failures(left[0], left[-1])
+            reason = next((failures[minute].reason for minute in left if minute in failures), "without a photo")
+            raise MayPass(f"{len(left)} still missing: {reason}")
 
     def on_failure(self, exception: BaseException) -> str:
         """Return what luigid shows as the reason: one line where the error is named."""
@@ -239,9 +240,7 @@ def catch_up(start: datetime, stop: datetime, limit: int | None, workers: int, s
             left = set(archive.missing(chosen[0], chosen[-1] + MINUTE)).intersection(chosen) if chosen else set()
             if stored := set(chosen) - left:
                 with log.log_errors("page"):
-                    page.mend_hours(archive, stored)
-                    page.show_newest(archive)
-                    page.refresh(archive, {minute.date() for minute in stored})
+                    page.mend(archive, stored)
     said = progress.summary(str(progress.ended_by or state), left)
     if shared:
         said += f"\nthis host stored {progress.stored} of {len(stored)}"

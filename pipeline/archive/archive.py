@@ -160,9 +160,9 @@ class Archive(Days):
         if self.files.size(file_name(minute, ".error")) is not None:
             self.files.delete([file_name(minute, ".error")])
 
-    def failures(self, minutes: Iterable[datetime]) -> dict[datetime, Failure]:
-        """Return when and why each of the minutes that have a failure failed last."""
-        failed = self.failed(minutes)
+    def failures(self, first: datetime, last: datetime) -> dict[datetime, Failure]:
+        """Return when and why the minutes from the first to the last that have a failure failed last."""
+        failed = self.minutes_with(".error", first, last)
         lines = ((self.content(minute, ".error") or b"").decode("utf-8", "replace") for minute in failed)
         return {minute: Failure(line[:20], line[21:].strip()) for minute, line in zip(failed, lines, strict=True)}
 

@@ -45,18 +45,23 @@ class Days:
                 if kind := names.kind_of(day, folder, name):
                     yield DayFile(f"{folder}/{name}", size, kind, names.minute_of(day, name))
 
-    def stored(self, minutes: Iterable[datetime]) -> list[datetime]:
-        """Return those of the minutes, in order, that have a picture."""
-        return self._with_file(minutes, ".jpg")
-
-    def failed(self, minutes: Iterable[datetime]) -> list[datetime]:
-        """Return those of the minutes, in order, that have the reason of a failure."""
-        return self._with_file(minutes, ".error")
+    def minutes_with(self, suffix: str, first: datetime, last: datetime) -> list[datetime]:
+        """Return the minutes from the first to the last that have such a file, which is not empty, in order."""
+        found, length = list[datetime](), (last.date() - first.date()).days + 1
+        days = (first.date() + number * _DAY for number in range(length))
+        if length > 2:  # a listing of ROOT costs less than looking at each day
+            days = (day for day in self.days() if first.date() <= day <= last.date())
+        for day in days:
+            after = f"{first:%H%M}" if day == first.date() else ""
+            before = f"{last:%H%M}{names.LAST}" if day == last.date() else names.LAST
+            sizes = self.files.sizes(f"{day}", after, before, suffix)
+            found += filter(None, (names.minute_of(day, name) for name in sorted(sizes) if sizes[name]))
+        return found
 
     def outcomes_of(self, day: date) -> tuple[list[datetime], list[datetime]]:
         """Return the day's minutes that have a picture, and those that failed and have none, in order."""
-        stored = self._minutes_of(day)
-        return stored, sorted(set(self._minutes_of(day, ".error")).difference(stored))
+        stored, failed = self._of_day(day), self._of_day(day, ".error")
+        return stored, sorted(set(failed).difference(stored))
 
     def missing(self, start: datetime, stop: datetime) -> list[datetime]:
         """Return the minutes from start to before stop that have no picture, as far as they were not pruned."""
@@ -70,36 +75,29 @@ class Days:
 
     def complete(self, asked: Iterable[datetime]) -> list[datetime]:
         """Return those of the minutes that RangeByMinutes leaves alone: stored, pruned, or later than now."""
-        minutes, pruned_before, now = list(asked), self.pruned_before(), present_minute()
-        stored = set(self.stored(minutes))
-        return [minute for minute in minutes if minute < pruned_before or minute > now or minute in stored]
+        minutes, now = list(asked), present_minute()
+        missing = set(self.missing(min(minutes), max(minutes) + MINUTE)) if minutes else ()
+        return [minute for minute in minutes if minute > now or minute not in missing]
 
     def oldest(self) -> datetime | None:
         """Return the first minute that has a picture and was not to be pruned."""
         first_kept = self.pruned_before().date()
-        return next((minute for day in self.days() if day >= first_kept for minute in self._minutes_of(day)), None)
+        return next((minute for day in self.days() if day >= first_kept for minute in self._of_day(day)), None)
 
     def newest(self) -> datetime | None:
         """Return the last minute that has a picture and is not later than now."""
         now = present_minute()
         days = (day for day in reversed(self.days()) if day <= now.date())
-        return next((minute for day in days for minute in reversed(self._minutes_of(day)) if minute <= now), None)
+        return next((minute for day in days for minute in reversed(self._of_day(day)) if minute <= now), None)
 
     def is_newest(self, minute: datetime) -> bool:
         """Tell whether no later minute has a picture, up to now; a minute later than now is not the newest."""
         now = present_minute()
-        later = range((now.date() - minute.date()).days + 1)
-        days = (minute.date() + number * _DAY for number in later)
-        if len(later) > 2:  # a listing of ROOT costs less than looking at each day
-            days = (day for day in self.days() if minute.date() <= day <= now.date())
-        found = (each for day in days for each in self._minutes_of(day, after="" if day > minute.date() else f"{minute:%H%M}"))
-        return minute <= now and not any(minute < each <= now for each in found)
+        return minute <= now and not self.minutes_with(".jpg", minute + MINUTE, now)
 
     def ahead(self) -> list[datetime]:
         """Return the minutes later than now that have a picture: the clock was wrong, then or now."""
-        now = present_minute()
-        days = (day for day in self.days() if day >= now.date())
-        return [minute for day in days for minute in self._minutes_of(day) if minute > now]
+        return self.minutes_with(".jpg", present_minute() + MINUTE, datetime.max)
 
     def pruned_before(self) -> datetime:
         """Return the minute before which pictures were pruned: what is missing there stays missing."""
@@ -119,16 +117,5 @@ class Days:
         if self.pruned_before().date() < day:
             self.files.put(names.PRUNED_BEFORE, f"{day}\n".encode())
 
-    def _with_file(self, minutes: Iterable[datetime], suffix: str) -> list[datetime]:
-        found: list[datetime] = []
-        for day, of_day in groupby(sorted(minutes), key=datetime.date):
-            asked = list(of_day)
-            first, last = f"{asked[0]:%H%M}", f"{asked[-1]:%H%M}{names.LAST}"
-            found += sorted(set(asked).intersection(self._minutes_of(day, suffix, first, last)))
-        return found
-
-    def _minutes_of(self, day: date, suffix: str = ".jpg", after: str = "", before: str = names.LAST) -> list[datetime]:
-        """Return the day's minutes that have such a file, which is not empty, in order."""
-        sizes = self.files.sizes(f"{day}", after, before, suffix)
-        minutes = (names.minute_of(day, name) for name in sorted(sizes) if sizes[name])
-        return [minute for minute in minutes if minute]
+    def _of_day(self, day: date, suffix: str = ".jpg") -> list[datetime]:
+        return self.minutes_with(suffix, datetime.combine(day, time_of_day.min), datetime.combine(day, time_of_day.max))

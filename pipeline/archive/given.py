@@ -1,8 +1,9 @@
 """Which photo each minute was given: a line each in a file a day, so that looking back costs the same for ever."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
+from itertools import chain
 
 from pipeline import log
 from pipeline.archive.days import Files
@@ -19,8 +20,11 @@ def give(files: Files, photo_ids: Sequence[str], minutes: Sequence[datetime], da
 
     def choose(content: bytes | None) -> bytes:
         near = [day for day in days_of(files.folders()) if 0 < abs((day - first_day).days) <= days] if days else []
-        given = _photo_ids([*(files.get(f"{day}/given") for day in near), content if days else b""])
-        if not (fresh := [photo_id for photo_id in photo_ids if photo_id not in given]):
+        fresh = list(photo_ids)
+        for given in chain((files.get(f"{day}/given") for day in near), [content] if days else []):
+            words = set((given or b"").decode("ascii", "replace").split())
+            fresh = [photo_id for photo_id in fresh if photo_id not in words]
+        if not fresh:
             log.logger.warning("every photo on offer was given to a minute within %d days: repeats", days)
         chosen.clear()
         chosen.update(zip(minutes, fresh or photo_ids, strict=False))
@@ -38,7 +42,3 @@ def _with_lines(chosen: Mapping[datetime, str], day: date, content: bytes | None
     """Return the content of a day's file with the lines of what was chosen."""
     lines = (f"{minute:%H%M} {photo_id}\n" for minute, photo_id in chosen.items() if minute.date() == day)
     return (content or b"") + "".join(lines).encode("ascii")
-
-
-def _photo_ids(contents: Iterable[bytes | None]) -> set[str]:
-    return {word for content in contents for word in (content or b"").decode("ascii", "replace").split()}

@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 from pipeline.archive import KEPT, Archive, hour_name
 from pipeline.errors import line
-from pipeline.minutes import name, now_in_words, present_minute
+from pipeline.minutes import MINUTE, name, now_in_words, present_minute
 from pipeline.page import html
 from pipeline.unsplash import Photo, is_demo
 from pipeline.version import VERSION
@@ -86,23 +86,16 @@ def mend_hours(archive: Archive, minutes: Iterable[datetime]) -> None:
                 archive.put_page_file(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
 
 
-def rebuild(archive: Archive, minutes: Iterable[datetime]) -> None:
-    """Make everything that is shown of the minutes' hours again from the archive, and show its newest picture."""
-    hours = {_hour_of(minute) for minute in minutes}
-    for hour in hours:
-        archive.put_page_file(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
-    show_newest(archive)
-    refresh(archive, {hour.date() for hour in hours})
-
-
-def show_newest(archive: Archive) -> None:
-    """Make the newest picture latest.jpg, and show it in index.html."""
+def mend(archive: Archive, minutes: Collection[datetime]) -> None:
+    """Have the page show just what is stored: the hours of the minutes, the newest picture, and what all days share."""
+    mend_hours(archive, minutes)
     newest = archive.newest()
     if newest is None:
         archive.remove(["latest.jpg"])
         archive.put_page_file("index.html", html.index(None, {}, VERSION))
     elif content := archive.content(newest, ".jpg"):
         _show_if_newest(archive, newest, content, picture_entry(archive.photo(newest), len(content)))
+    refresh(archive, {minute.date() for minute in minutes})
 
 
 def hour_data(archive: Archive, hour: datetime) -> dict[str, Entry]:
@@ -110,7 +103,7 @@ def hour_data(archive: Archive, hour: datetime) -> dict[str, Entry]:
     files = [file for file in archive.files_of(hour.date()) if file.minute and _hour_of(file.minute) == hour]
     sizes = {file.minute: file.size for file in files if file.minute and file.kind == "pictures" and file.size}
     thumbnails = {file.minute for file in files if file.kind == "thumbnails"}
-    failures = archive.failures(file.minute for file in files if file.minute and file.name.endswith(".error"))
+    failures = archive.failures(hour, hour + 59 * MINUTE)
     entries: dict[datetime, Entry] = {each: {"error": _text(why.reason), "at": why.at} for each, why in failures.items()}
     entries |= {each: picture_entry(archive.photo(each), size, each in thumbnails) for each, size in sizes.items()}
     return {f"{minute:%M}": entries[minute] for minute in sorted(entries) if minute <= present_minute()}

@@ -112,10 +112,9 @@ def _luigid() -> Findings:
 
 def _runs() -> Findings:
     archive, now = settings.archive(), minutes.present_minute()
-    lately = [now - age * minutes.MINUTE for age in range(LATELY // minutes.MINUTE + 1)]
-    if stored := archive.stored(lately):
+    if stored := archive.minutes_with(".jpg", now - LATELY, now):
         yield True, f"one stored {minutes.name(stored[-1])}"
-    elif failed := archive.failures(lately):
+    elif failed := archive.failures(now - LATELY, now):
         minute = max(failed)
         yield False, f"one failed, {minutes.name(minute)}: {failed[minute].reason}"
     else:

@@ -44,7 +44,7 @@ def ban(archive: Archive, minute: datetime | None, undo: bool) -> str:
         for file in archive.files_of(day):
             if file.minute and file.name.endswith(".json"):  # it may have been filed ahead of other minutes
                 archive.drop_photo(file.minute, photo_id)
-    page.rebuild(archive, [minute])
+    page.mend(archive, [minute])
     return f"{name} is removed and its photo, {photo_id}, is never given again: catch-up --start {name} stores another"
 
 

@@ -29,8 +29,8 @@ def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, 
             continue
         if day < first_kept:
             with archive.while_choices_stand():
-                kept = (minutes.minute_in(name) for name in archive.chosen(KEPT))
-                stays = archive.stored(each for each in {newest, *kept} if each and each.date() == day)
+                favourites, stored = archive.chosen(KEPT), archive.outcomes_of(day)[0]
+                stays = [each for each in stored if each == newest or minutes.name(each) in favourites]
                 doomed = list(_doomed(archive, day, stays, everything, given_until))
                 archive.remove(name for _, name, _ in doomed if not dry_run)
             gone += doomed

@@ -20,7 +20,7 @@ def status(archive: Archive) -> dict[str, Any]:
     first = archive.oldest()
     start = min(stop, max(stop - DAY, first or stop))
     missing, newest, quota = archive.missing(start, stop), archive.newest(), archive.quota()
-    failed = len(archive.failed(missing))
+    failed = len(set(missing).intersection(archive.minutes_with(".error", start, stop)))
     files = (file for day in {start.date(), stop.date()} for file in archive.files_of(day))
     return {
         "luigi_cfg": configuration.files(),

@@ -44,10 +44,9 @@ def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, list
         finally:
             pool.shutdown(cancel_futures=True)  # what is under way removes files too
             if removed:
-                page.rebuild(archive, removed)
-    page.mend_hours(archive, found)
+                page.mend(archive, removed)
     if found:
-        page.refresh(archive, {minute.date() for minute in found})
+        page.mend(archive, found)
     return len(found), sorted(removed)
 
 

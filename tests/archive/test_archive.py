@@ -135,7 +135,7 @@ def test_a_picture_of_a_photo_that_was_replaced(archive: Archive, file_names: Na
 def test_the_reason_of_a_failure(archive: Archive, file_names: Names) -> None:
     """It is kept in one line with its time, not beside a picture, and goes when it is told to."""
     archive.put_failure(MIDDAY, "StoreImage: a reason\nin two lines")
-    failure = archive.failures([MIDDAY, MIDDAY + MINUTE])
+    failure = archive.failures(MIDDAY, MIDDAY + MINUTE)
     assert {minute: each.reason for minute, each in failure.items()} == {MIDDAY: "StoreImage: a reason in two lines"}
     assert abs(datetime.strptime(failure[MIDDAY].at, "%Y-%m-%dT%H:%M:%SZ") - minutes.present_minute()) < 3 * MINUTE
     put_picture(archive, MIDDAY + MINUTE)

@@ -262,7 +262,7 @@ def test_what_is_no_file_counts_as_absent(strange: Callable[[Path], None], name:
         assert disk.newest() == disk.oldest() == MIDDAY + MINUTE
         assert not disk.has_picture(MIDDAY) and not disk.content(MIDDAY, ".jpg")
         assert disk.outcomes_of(day)[0] == [MIDDAY + MINUTE]
-        assert disk.failed([MIDDAY]) == []
+        assert disk.minutes_with(".error", MIDDAY, MIDDAY) == []
 
     said = bounded(looks)
     assert said is None or name in said

@@ -30,7 +30,7 @@ def test_files_on_the_disk(examples: int, tmp_path: Path) -> None:
             archive.photo(MIDDAY).get("pipeline", {}).get("topic") in TOPICS
         )
         assert archive.address_target(MIDDAY).exists() == bool(archive.address(MIDDAY))
-        archive.failures([MIDDAY])
+        archive.failures(MIDDAY, MIDDAY)
         archive.give(["a"], [MIDDAY], 1)
         archive.quota()
         page.note_failure(archive, MIDDAY, "a reason")
@@ -58,7 +58,8 @@ def test_pictures_whose_metadata_is_anything(examples: int, tmp_path: Path) -> N
 
     def test(metadata: bytes) -> None:
         (folder / "1205.json").write_bytes(metadata)
-        page.rebuild(archive, [MIDDAY])
+        (folder / "12.js").unlink(missing_ok=True)
+        page.mend(archive, [MIDDAY])
         script = (folder / "12.js").read_text()
         data = json.loads(script[script.index(", ") + 2 : script.rindex(", ")])
         assert data["05"]["bytes"] == len(b"a picture")

@@ -81,8 +81,8 @@ def test_strangers_are_not_counted(archive: Archive, file_names: Callable[[], se
     before = file_names()
     day = [MIDDAY.replace(hour=0, minute=0) + number * MINUTE for number in range(1440)]
     assert archive.days() == [DAY]
-    assert archive.stored(day) == archive.complete(day) == [MIDDAY]
-    assert archive.failed(day) == [MIDDAY + MINUTE]
+    assert archive.minutes_with(".jpg", day[0], day[-1]) == archive.complete(day) == [MIDDAY]
+    assert archive.minutes_with(".error", day[0], day[-1]) == [MIDDAY + MINUTE]
     assert archive.outcomes_of(DAY) == ([MIDDAY], [MIDDAY + MINUTE])
     assert archive.newest() == archive.oldest() == MIDDAY
     assert archive.ahead() == []

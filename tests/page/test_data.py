@@ -152,7 +152,8 @@ def test_damaged_metadata_costs_its_credit_only(archive: Archive, metadata: str)
     """A picture whose metadata was lost or damaged is still told of when all is made again."""
     publish(archive, NOON, NOON + MINUTE)
     archive.files.put("2026-11-23/1201.json", metadata.encode())
-    page.rebuild(archive, [NOON])
+    archive.files.delete(["2026-11-23/12.js"])
+    page.mend(archive, [NOON])
     hour = told(archive, "2026-11-23/12")
     assert hour["01"]["name"] == "" and hour["01"]["bytes"] == len(PICTURE)
     assert hour["00"]["name"] == archive.photo(NOON)["user"]["name"]
@@ -166,11 +167,11 @@ def test_everything_can_be_made_again(archive: Archive) -> None:
     names = ("2026-11-23/12.js", "2026-11-23/13.js", "newest.js", "index.html", "page.js")
     before = {each: text(archive, each) for each in names}
     archive.files.delete([*names, "calendar.js"])
-    page.rebuild(archive, [NOON, NOON + 60 * MINUTE])
+    page.mend(archive, [NOON, NOON + 60 * MINUTE])
     assert [each for each in names if text(archive, each) != before[each]] == []
     assert told(archive, "calendar") == {"2026-11-23": [4, 1]}
-    archive.files.delete(["2026-11-23/thumb/1201.jpg"])
-    page.rebuild(archive, [NOON, NOON + 60 * MINUTE])
+    archive.files.delete(["2026-11-23/thumb/1201.jpg", "2026-11-23/12.js"])
+    page.mend(archive, [NOON, NOON + 60 * MINUTE])
     assert [minute for minute, entry in told(archive, "2026-11-23/12").items() if entry.get("thumb") is False] == ["01"]
 
 
@@ -221,7 +222,7 @@ def test_the_next_hour_shows_what_the_one_before_lacks(archive: Archive) -> None
 
 def test_without_a_picture_the_page_says_so(archive: Archive) -> None:
     """A page made before any picture is stored says that there is none."""
-    page.rebuild(archive, [])
+    page.mend(archive, [])
     assert "No picture yet" in text(archive, "index.html")
     assert told(archive, "newest") == {"minute": None, "first": None, "pruned": None, "demo": False, "version": "1.1.0"}
 
@@ -229,7 +230,7 @@ def test_without_a_picture_the_page_says_so(archive: Archive) -> None:
 def test_the_page_knows_samples(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page of samples is told so, and puts the key of the sandbox before the commands that it shows."""
     monkeypatch.setenv("UNSPLASH_API_KEY", "DEMO_KEY")
-    page.rebuild(archive, [])
+    page.mend(archive, [])
     assert told(archive, "newest")["demo"] is True
 
 

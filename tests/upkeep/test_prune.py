@@ -189,7 +189,7 @@ def test_what_is_shown_leads_to_no_pruned_day(project: Project, archive: Archive
     """The page's data of pruned days go, a day's page of version 1.0 too, and the calendar does not lead there."""
     old, kept = days_ago(3), days_ago(2)
     put(archive, old, kept, days_ago(0))
-    page.rebuild(archive, [old, kept, days_ago(0)])
+    page.mend(archive, [old, kept, days_ago(0)])
     page_of_old = project.root / f"{old.date()}" / "index.html"
     page_of_old.write_text("<!doctype html>")
     assert f"{old.date()}" in (project.root / "calendar.js").read_text()

@@ -69,7 +69,7 @@ def test_a_bad_file_goes_with_what_was_made_of_it(
     damage(files(archive, MINUTE))
     assert reason in upkeep.verify_minute(archive, MINUTE)
     assert there(archive, MINUTE) == kept | {"error"}
-    assert reason in archive.failures([MINUTE])[MINUTE].reason
+    assert reason in archive.failures(MINUTE, MINUTE)[MINUTE].reason
     assert upkeep.verify_minute(archive, MINUTE) == ""
 
 
@@ -99,7 +99,7 @@ def test_what_verify_removes_a_catch_up_repairs(project: Project, archive: Archi
 def test_the_page_shows_what_is_there_again(project: Project, archive: Archive) -> None:
     """After a restore, an upgrade or a verify that was cut short, verify has the page show just what is stored."""
     put(archive, MINUTE + minutes.MINUTE, MINUTE + DAY)
-    page.rebuild(archive, [MINUTE, MINUTE + minutes.MINUTE])
+    page.mend(archive, [MINUTE, MINUTE + minutes.MINUTE])
     files(archive, MINUTE)["jpg"].unlink()
     assert project.run("pipeline", "verify").returncode == 0
     assert re.findall(rb'"(\d\d)":\{"id"', (project.root / "2024-02-29/12.js").read_bytes()) == [b"06"]
@@ -109,7 +109,7 @@ def test_the_page_shows_what_is_there_again(project: Project, archive: Archive) 
 
 def test_a_verify_that_cannot_say_what_it_does(project: Project, archive: Archive) -> None:
     """Where its output has no room it ends with 30; what it removed meanwhile is not shown any more."""
-    page.rebuild(archive, [MINUTE])
+    page.mend(archive, [MINUTE])
     files(archive, MINUTE)["jpg"].write_bytes(b"x")
     command = f"exec '{sys.executable}' -m pipeline verify > /dev/full 2>&1"
     run = subprocess.run(["sh", "-c", command], cwd=project.folder, env=project.environment)
