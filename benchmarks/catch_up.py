@@ -3,10 +3,10 @@
     python benchmarks/catch_up.py [--minutes 1440] [--rounds 3] [--before REVISION]
 
 Whole processes, in turns, against the same loopback server on the same cores; every answer holds other photos. The project
-checks and syncs every picture; the others do not. img2dataset and aria2 are what people fetch many pictures with: they are
-given a list of the addresses, which is made beforehand and not counted. With --before the project as it was at a revision of
-git runs in the same turns. Figures are medians of the rounds. The server says that no request is left for download events, as
-with a demo key, except where they are named.
+checks and syncs every picture; of the others only the plain slices do, which have none of its rules. img2dataset and aria2 are
+what people fetch many pictures with: they are given a list of the addresses, which is made beforehand and not counted. With
+--before the project as it was at a revision of git runs in the same turns. Figures are medians of the rounds. The server says
+that no request is left for download events, as with a demo key, except where they are named.
 """
 
 import argparse
@@ -154,6 +154,11 @@ def plain_luigi(world: World, count: int) -> Measure:
     return world.run(str(world.programs / "python"), script, START.isoformat(), str(count))
 
 
+def plain_slices(world: World, count: int) -> Measure:
+    script = str(loopback.PEERS / "plain_slices.py")
+    return world.run(str(world.programs / "python"), script, START.isoformat(), str(count))
+
+
 def img2dataset(programs: Path, world: World, count: int) -> Measure:
     write_addresses(world, count)
     shard = f"--number_sample_per_shard={-(-count // 2)}"  # one for each of its processes
@@ -185,7 +190,7 @@ def main() -> None:
     projects: Peers = {PROJECT: project}
     if options.before:
         projects[f"this project at {options.before}"] = functools.partial(project_at, loopback.install(options.before))
-    others: Peers = {}
+    others: Peers = {"plain Luigi, a task a slice, checked and flushed": plain_slices}
     if of_img2dataset := loopback.install_peer("img2dataset", "img2dataset"):
         others["img2dataset, 2 processes of 16 threads"] = functools.partial(img2dataset, of_img2dataset)
     if shutil.which("aria2c"):
