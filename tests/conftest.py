@@ -22,7 +22,6 @@ KEY = "test-key-0123456789-abcdefghijklmnopqrstuvw"
 QUICK = {
     "retry_delay": "0.1",
     "wait_interval": "0.02",
-    "stable_done_cooldown_secs": "0",
 }
 
 
