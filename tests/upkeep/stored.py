@@ -54,5 +54,5 @@ def _drawing() -> bytes:
 
 
 def days_ago(number: int) -> datetime:
-    """Return noon of so many days ago."""
-    return minutes.present_minute().replace(hour=12, minute=0) - number * DAY
+    """Return the first minute of the day so many days ago: today's is over at any time."""
+    return minutes.present_minute().replace(hour=0, minute=0) - number * DAY
