@@ -9,14 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 from pipeline import catchup, configuration, log, minutes, processes, sandbox, settings, upkeep
-from pipeline.errors import BadSettings, PipelineError
+from pipeline.errors import BadSettings, PipelineError, StorageFailed
 from pipeline.version import VERSION
 
 WELL, NOT_WELL, FAILED, UNUSABLE, STOPPED = 0, 1, 30, configuration.UNUSABLE, 130
@@ -48,15 +47,19 @@ def show(options: argparse.Namespace) -> int:
     if not opener or not (is_mac or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         print(f"there is no {'display' if opener else 'xdg-open'} here; the picture is {path}", file=sys.stderr)
         return FAILED
-    return FAILED if subprocess.call([opener, path]) else WELL
+    if code := subprocess.call([opener, path]):
+        log.say(f"{opener} ended with {code}; the picture is {path}")
+    return FAILED if code else WELL
 
 
 def catch_up(options: argparse.Namespace) -> int:
     """Store the minutes that are missing: those without a picture, from the first picture on or from --start."""
     log.logger.setLevel("WARNING")
     processes.check_semaphores()
-    now, first = minutes.present_minute(), settings.archive().oldest()
+    now, first = minutes.present_minute(), settings.archive().first()
     start = options.start or max(now - options.since, first or now)
+    if options.stop and options.stop <= min(start, now - options.since):
+        raise BadSettings(f"--stop is before {minutes.name(now - options.since)}, where --since begins: give a --start")
     if min(start, now - options.since) < now - timedelta(days=MOST_DAYS):
         raise BadSettings(f"that is too far back: a catch-up takes {MOST_DAYS:,} days at most")
     stop = min(options.stop, now) if options.stop else now - LEFT_ALONE
@@ -64,7 +67,7 @@ def catch_up(options: argparse.Namespace) -> int:
         log.say(f"what is missing before {minutes.name(pruned_before)} was pruned, and stays missing")
     is_done, said = catchup.catch_up(start, stop, options.limit, options.workers, options.shared)
     log.say(said)
-    if not options.start and (note := upkeep.before_first(first, now - options.since)):
+    if not options.start and (note := upkeep.before_first(settings.archive(), now - options.since)):
         log.say(note)
     if not options.stop and (recent := len(settings.archive().missing(max(start, stop), now))):
         log.say(f"{recent} of the last 5 minutes are missing too, and left to their own runs")
@@ -84,10 +87,13 @@ def status(options: argparse.Namespace) -> int:
 def verify(options: argparse.Namespace) -> int:
     """Check every file that is stored, and remove those that are damaged, for catch-up to store again."""
     archive = settings.archive()
-    checked, removed = upkeep.verify(archive, options.start, options.stop)
-    then = "" if checked else f": nothing is stored in {archive.root}"
-    then = f": catch-up --start {minutes.name(removed[0])} stores them" if removed else then
+    checked, removed, unchecked = upkeep.verify(archive, options.start, options.stop)
+    then = "" if checked or unchecked else f": nothing of that time is stored in {archive.root}"
+    if missing := [minute for minute in removed if minute >= archive.pruned_before()]:
+        then = f": catch-up --start {minutes.name(missing[0])} stores them"
     log.say(f"{checked:,} minutes checked, {len(removed):,} with files removed{then}", sys.stdout)
+    if unchecked:
+        raise StorageFailed(f"{unchecked:,} minutes could not be checked")
     return NOT_WELL if removed else WELL
 
 
@@ -96,8 +102,8 @@ def prune(options: argparse.Namespace) -> int:
     if settings.storage_settings().keep_days is None:
         log.say("[storage] keep_days is not set: every picture is kept", sys.stdout)
     removed = upkeep.prune(settings.archive(), options.everything, options.dry_run)
-    counts, megabytes = Counter(kind for kind, _, _ in removed), sum(size for _, _, size in removed) / 1e6
-    said = ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items())) or "nothing to remove"
+    megabytes = sum(length for _, length in removed.values()) / 1e6
+    said = ", ".join(f"{kind} {count:,}" for kind, (count, _) in sorted(removed.items())) or "nothing to remove"
     log.say(f"{'would free' if options.dry_run else 'freed'} {megabytes:,.1f} MB: {said}", sys.stdout)
     return WELL
 

@@ -79,6 +79,11 @@ class Slice(luigi.Task):
         """Return those of the minutes found missing that no other run has stored by now."""
         return [each for each in settings.archive().missing(min(self.found), max(self.found) + MINUTE) if each in self.found]
 
+    def has_photos(self) -> bool:
+        """Tell whether a photo is filed for one of its minutes: without a request no other one can be stored."""
+        topics = settings.unsplash_settings().topics
+        return len(list(settings.archive().open_minutes(sorted(self.found), topics))) < len(self.found)
+
     def _ask(self, waiting: Sequence[datetime]) -> list[datetime]:
         """Ask for photos of the minutes, what is over for other slices', unless the quota is used up; return which have one."""
         if self.progress.ended_by:
@@ -211,8 +216,12 @@ def store_missing(missing: Sequence[datetime], archive: Archive, workers: int, s
     while left and not progress.ended_by:
         work = slices(left, progress)
         for start in range(0, len(work), SLICES_AT_ONCE):
-            if progress.ended_by is None or isinstance(progress.ended_by, QuotaExceeded):
-                run(work[start : start + SLICES_AT_ONCE], workers, scheduler)
+            batch = work[start : start + SLICES_AT_ONCE]
+            if isinstance(progress.ended_by, QuotaExceeded):
+                batch = [each for each in batch if each.has_photos()]
+            elif progress.ended_by:
+                break
+            run(batch, workers, scheduler)
         before, tried = len(left), frozenset(left)
         left = [minute for minute in archive.missing(left[0], left[-1] + MINUTE) if minute in tried]
         if len(left) == before:
@@ -242,6 +251,8 @@ def catch_up(start: datetime, stop: datetime, limit: int | None, workers: int, s
                 with log.log_errors("page"):
                     page.mend(archive, stored)
     said = progress.summary(str(progress.ended_by or state), left)
+    if limited := len(missing) - len(chosen):
+        said += f"\n{limited:,} more are missing, left out by --limit"
     if shared:
         said += f"\nthis host stored {progress.stored} of {len(stored)}"
     if state == "stopped":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pipeline import jpeg, log, minutes, page, unsplash
 from pipeline.archive import Archive
-from pipeline.errors import NoPhotos, PhotoGone, PhotoReplaced, RootUnusable
+from pipeline.errors import BadAnswer, NoPhotos, PhotoGone, PhotoReplaced, RootUnusable
 from pipeline.jpeg import Picture
 from pipeline.log import log_errors
 from pipeline.settings import unsplash as Settings
@@ -46,6 +46,9 @@ def fetch_metadata(
             credit = unsplash.credit(offered[photo_id], settings.app_name)
             known = {"topic": topic, "fetched_at": minutes.now_in_words(), "minute": minutes.name(each), "credit": credit}
             chosen[each] = {**offered[photo_id], "pipeline": known}
+        if wanting and not chosen:
+            del archive.unfiled[minute]
+            raise BadAnswer(f"Unsplash offered {len(photos)} photos of {topic!r}, and every one is banned")
     archive.file_photos(chosen, settings.topics)
     del archive.unfiled[minute]
     return chosen
@@ -64,6 +67,8 @@ def _filed_photo(minute: datetime, archive: Archive) -> Iterator[Photo]:
     if not (photo := archive.photo(minute)):
         raise PhotoReplaced
     try:
+        if photo["id"] in archive.banned():
+            raise PhotoGone("the photo is banned")
         yield photo
     except PhotoGone:
         archive.drop_photo(minute, photo["id"])

@@ -112,9 +112,9 @@ class Archive(Days):
 
     def give(self, photo_ids: Sequence[str], minutes: Sequence[datetime], no_repeat_days: int) -> dict[datetime, str]:
         """Choose a photo for each of the minutes, of those that no minute within so many days was given; note it."""
-        banned = {photo_id for _, photo_id in self._choices(names.BANNED, self.files.get(names.BANNED))}
+        banned = self.banned()
         allowed = [photo_id for photo_id in photo_ids if photo_id not in banned]
-        return given.give(self.files, allowed, minutes, no_repeat_days) if minutes else {}
+        return given.give(self.files, allowed, minutes, no_repeat_days) if minutes and allowed else {}
 
     def file_photos(self, photos: Mapping[datetime, Photo], topics: Sequence[str]) -> None:
         """File each photo under its minute, unless the minute has one of the topics by now: the first answer wins."""
@@ -134,6 +134,10 @@ class Archive(Days):
         """Store the minute's picture; PhotoReplaced if another photo is the minute's by now."""
         if not self.files.put(file_name(minute, ".jpg"), content, lambda: self.photo(minute).get("id") == photo["id"]):
             raise PhotoReplaced
+
+    def thumbnail(self, minute: datetime) -> bytes | None:
+        """Return the minute's thumbnail; None if there is none."""
+        return self.files.get(names.thumbnail_name(minute))
 
     def put_thumbnail(self, minute: datetime, content: bytes) -> None:
         """Store the minute's thumbnail."""
@@ -169,6 +173,10 @@ class Archive(Days):
     def chosen(self, choice: str) -> dict[str, str]:
         """Return what the user chose, favourites (KEPT) or photos never to be given again (BANNED): ids by names of minutes."""
         return dict(self._choices(choice, self.files.get(choice)))
+
+    def banned(self) -> set[str]:
+        """Return the ids of the photos that are never to be given again."""
+        return {photo_id for _, photo_id in self._choices(names.BANNED, self.files.get(names.BANNED))}
 
     def choose(self, choice: str, minute: str, photo_id: str | None) -> None:
         """Note the user's choice of the minute's photo; None takes back what was chosen of that minute."""
@@ -265,7 +273,7 @@ class Archive(Days):
     def leftovers(self) -> dict[str, int]:
         """Return the sizes of what killed runs left, by its name below ROOT."""
         folders = ["", *(f"{day}{folder}" for day in self.days() for folder in ("", "/thumb") if not self.is_outside(day))]
-        found = ((folder, self.files.sizes(folder)) for folder in folders)
+        found = ((folder, self.files.sizes(folder, ".", "/")) for folder in folders)  # "/" comes after "."
         return {f"{folder}/{name}": sizes[name] for folder, sizes in found for name in sizes if names.is_leftover(name)}
 
     def remove_empty(self, day: date) -> None:

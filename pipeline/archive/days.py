@@ -79,10 +79,12 @@ class Days:
         missing = set(self.missing(min(minutes), max(minutes) + MINUTE)) if minutes else ()
         return [minute for minute in minutes if minute > now or minute not in missing]
 
-    def oldest(self) -> datetime | None:
-        """Return the first minute that has a picture and was not to be pruned."""
-        first_kept = self.pruned_before().date()
-        return next((minute for day in self.days() if day >= first_kept for minute in self._of_day(day)), None)
+    def first(self) -> datetime | None:
+        """Return the first minute that has a picture, or had one, and was not to be pruned: what lacks one since is missing."""
+        pruned_before, days = self.pruned_before(), self.days()
+        if days and days[0] < pruned_before.date() and self.newest():
+            return pruned_before
+        return next((minute for day in days for minute in self._of_day(day)), None)
 
     def newest(self) -> datetime | None:
         """Return the last minute that has a picture and is not later than now."""
@@ -93,6 +95,8 @@ class Days:
     def is_newest(self, minute: datetime) -> bool:
         """Tell whether no later minute has a picture, up to now; a minute later than now is not the newest."""
         now = present_minute()
+        if minute < now - _DAY:  # to look at every day since takes long
+            return (self.newest() or minute) <= minute
         return minute <= now and not self.minutes_with(".jpg", minute + MINUTE, now)
 
     def ahead(self) -> list[datetime]:

@@ -84,14 +84,14 @@ class Disk:
         return None
 
     def sizes(self, folder: str, after: str = "", before: str = LAST, suffix: str = "") -> dict[str, int]:
-        """Return the sizes of what lies in the folder by its name there, of names between two that end so."""
+        """Return the sizes of the files in the folder by their names there, of names between two that end so."""
         with (
             _naming_errors(),
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
             os.scandir(self.path(folder)) as found,
         ):
-            chosen = (each for each in found if after < each.name < before and each.name.endswith(suffix))
-            return {each.name: _size(each) for each in chosen}
+            chosen = [each for each in found if after < each.name < before and each.name.endswith(suffix)]
+            return {each.name: size for each in chosen if (size := _size(each)) is not None}
         return {}
 
     def folders(self) -> list[str]:
@@ -146,7 +146,7 @@ class Disk:
         """Return the total, used and free bytes of the disk; None where there is no such limit."""
         path = Path(self._root).absolute()
         with _naming_errors():
-            return shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists()))._asdict()
+            return shutil.disk_usage(next(each for each in (path, *path.parents) if os.path.lexists(each)))._asdict()
 
     def is_outside(self, folder: str) -> bool:
         """Tell whether the folder is a link that leads out of ROOT."""
@@ -200,11 +200,11 @@ class Disk:
                     self.delete([os.path.join(folder, each)])
 
 
-def _size(found: os.DirEntry[str]) -> int:
-    try:
-        return found.stat().st_size if found.is_file() else 0
-    except OSError:  # removed meanwhile
-        return 0
+def _size(found: os.DirEntry[str]) -> int | None:
+    """Return the size of a file; None of a folder, say, and of what was removed meanwhile."""
+    with contextlib.suppress(OSError):
+        return found.stat().st_size if found.is_file() else None
+    return None
 
 
 @contextlib.contextmanager

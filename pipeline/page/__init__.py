@@ -5,7 +5,7 @@ too: one for the pictures and failures of an hour, one that names the newest pic
 favourites. All of it can be made again from the archive.
 """
 
-from pipeline.page.data import add_pictures, mend, mend_hours, note_failure, picture_entry, publish, refresh
+from pipeline.page.data import add_pictures, mend, note_failure, picture_entry, publish, rebuild, refresh
 from pipeline.page.html import status_line
 
-__all__ = ["add_pictures", "mend", "mend_hours", "note_failure", "picture_entry", "publish", "refresh", "status_line"]
+__all__ = ["add_pictures", "mend", "note_failure", "picture_entry", "publish", "rebuild", "refresh", "status_line"]

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime, timedelta
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any
 
 from pipeline.archive import KEPT, Archive, hour_name
-from pipeline.errors import line
-from pipeline.minutes import MINUTE, name, now_in_words, present_minute
+from pipeline.errors import BadSettings, line
+from pipeline.minutes import MINUTE, minute_in, name, now_in_words, present_minute
 from pipeline.page import html
 from pipeline.unsplash import Photo, is_demo
 from pipeline.version import VERSION
@@ -29,7 +30,8 @@ def publish(archive: Archive, minute: datetime, entry: Entry, content: bytes) ->
     clock was wrong.
     """
     begins_hour = add_pictures(archive, {minute: entry})
-    is_newest = _show_if_newest(archive, minute, content, entry)
+    if is_newest := archive.publish_latest(minute, content):
+        archive.put_page_file("index.html", html.index(minute, entry, VERSION))
     is_only = (begins_hour or not is_newest) and refresh(archive, [minute.date()])
     if begins_hour:
         mend_hours(archive, [max(minute, datetime.min + HOUR) - HOUR])
@@ -50,29 +52,35 @@ def note_failure(archive: Archive, minute: datetime, reason: str) -> None:
 
 
 def refresh(archive: Archive, days: Iterable[date]) -> bool:
-    """Write the page's own files and what all days share: newest, favourites, calendar; tell if there is one picture alone."""
+    """Write the page's own files and what all days share: newest, favourites, calendar; tell if there is one picture alone.
+
+    The calendar's counts are those of now for the days, and for all since the newest picture that the page knew.
+    """
     for asset in ("page.css", "page.js"):
-        if archive.page_file(asset) != (content := html.asset(asset).encode()):
-            archive.put_page_file(asset, content)
-    newest, oldest, pruned_before = archive.newest(), archive.oldest(), archive.pruned_before()
+        _put(archive, asset, html.asset(asset).encode())
+    newest, first, pruned_before = archive.newest(), archive.first(), archive.pruned_before()
+    counted, known = set(days), _data(archive.page_file("newest.js"), of=object) or {}
+    with suppress(BadSettings):  # of a script that names no minute
+        since = min(minute_in(str(known.get("minute"))), newest or datetime.min).date()
+        counted |= {since + timedelta(number) for number in range((newest.date() - since).days + 1 if newest else 0)}
     state = {
         "minute": name(newest) if newest else None,
-        "first": name(oldest) if oldest else None,
+        "first": name(first) if first else None,
         "version": VERSION,
         "pruned": f"{pruned_before.date()}" if pruned_before != datetime.min else None,
         "demo": is_demo(),
     }
-    archive.put_page_file("newest.js", _script("newest", state))
-    archive.put_page_file("favourites.js", _script("favourites", sorted(archive.chosen(KEPT))))
-    counts = {f"{day}": [len(minutes) for minutes in archive.outcomes_of(day)] for day in set(days)}
+    _put(archive, "newest.js", _script("newest", state))
+    _put(archive, "favourites.js", _script("favourites", sorted(archive.chosen(KEPT))))
+    counts = {f"{day}": [len(minutes) for minutes in archive.outcomes_of(day)] for day in counted}
+    shown = {f"{day}" for day in archive.days() if day >= pruned_before.date()}
 
     def merge(content: bytes | None) -> bytes:
         merged = {**(_data(content, of=list) or {}), **counts}
-        kept = {day: merged[day] for day in sorted(merged) if any(merged[day]) and day >= f"{pruned_before.date()}"}
-        return _script("calendar", kept)
+        return _script("calendar", {day: merged[day] for day in sorted(shown.intersection(merged)) if any(merged[day])})
 
     archive.update_page_file("calendar.js", merge)
-    return newest is not None and newest == oldest
+    return newest is not None and newest == first
 
 
 def mend_hours(archive: Archive, minutes: Iterable[datetime]) -> None:
@@ -86,15 +94,26 @@ def mend_hours(archive: Archive, minutes: Iterable[datetime]) -> None:
                 archive.put_page_file(hour_name(hour), _hour_script(hour, hour_data(archive, hour)))
 
 
+def rebuild(archive: Archive, days: Collection[date]) -> None:
+    """Make all that the page shows of the days again from the archive."""
+    for hour in (datetime.combine(day, time(number)) for day in days for number in range(24)):
+        data = hour_data(archive, hour)
+        if data or archive.page_file(hour_name(hour)) is not None:
+            _put(archive, hour_name(hour), _hour_script(hour, data))
+    mend(archive, [datetime.combine(day, time.min) for day in days])
+
+
 def mend(archive: Archive, minutes: Collection[datetime]) -> None:
     """Have the page show just what is stored: the hours of the minutes, the newest picture, and what all days share."""
     mend_hours(archive, minutes)
     newest = archive.newest()
     if newest is None:
         archive.remove(["latest.jpg"])
-        archive.put_page_file("index.html", html.index(None, {}, VERSION))
-    elif content := archive.content(newest, ".jpg"):
-        _show_if_newest(archive, newest, content, picture_entry(archive.photo(newest), len(content)))
+        _put(archive, "index.html", html.index(None, {}, VERSION))
+    elif (content := archive.content(newest, ".jpg")) and (
+        archive.page_file("latest.jpg") == content or archive.publish_latest(newest, content)
+    ):
+        _put(archive, "index.html", html.index(newest, picture_entry(archive.photo(newest), len(content)), VERSION))
     refresh(archive, {minute.date() for minute in minutes})
 
 
@@ -129,10 +148,10 @@ def picture_entry(photo: Photo, length: int, has_thumbnail: bool = True) -> Entr
     }
 
 
-def _show_if_newest(archive: Archive, minute: datetime, content: bytes, entry: Entry) -> bool:
-    if is_newest := archive.publish_latest(minute, content):
-        archive.put_page_file("index.html", html.index(minute, entry, VERSION))
-    return is_newest
+def _put(archive: Archive, name: str, content: bytes) -> None:
+    """Write a file of the page, unless it is so already."""
+    if archive.page_file(name) != content:
+        archive.put_page_file(name, content)
 
 
 def _merge(archive: Archive, hour: datetime, entries: Mapping[datetime, Entry]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline import configuration, luigid, minutes, settings, unsplash
 from pipeline.archive import Archive
-from pipeline.errors import PipelineError
+from pipeline.errors import NoPhotos, PipelineError
 
 Findings = Iterator[tuple[bool, str]]  # whether it is well, and what was found or what to do
 
@@ -44,10 +44,14 @@ def _key(offline: bool) -> Findings:
     else:
         wanted = settings.unsplash_settings()
         client = unsplash.client(wanted.answer_seconds)
-        client.random_photos(wanted.topics[0], MOST_PHOTOS, size=wanted.size)  # one alone may be of Unsplash+: no fault
+        topic, unmatched = wanted.topics[0], ""
+        try:
+            client.random_photos(topic, MOST_PHOTOS, size=wanted.size)  # one alone may be of Unsplash+: no fault
+        except NoPhotos:
+            unmatched = f"; nothing matches the topic {topic!r}: the next one takes its place"
         quota = client.quota
         left = f": {quota.remaining} of {quota.limit} requests left this hour" if quota else ""
-        yield not quota or quota.remaining > 0, f"in {place}, and taken; that cost one request{left}"
+        yield not quota or quota.remaining > 0, f"in {place}, and taken; that cost one request{left}{unmatched}"
         if client.date:
             off = (datetime.now(timezone.utc) - client.date).total_seconds()
             words = f"{abs(off):,.0f} s {'behind' if off < 0 else 'ahead of'} the API's"
@@ -63,7 +67,7 @@ def _root() -> Findings:
         conditions = archive.conditions()
         yield not conditions, f"{root} can be written; {conditions or 'its store keeps conditions'}"
         return
-    folder = next(each for each in (Path(root).absolute(), *Path(root).absolute().parents) if each.exists())
+    folder = next(each for each in (Path(root).absolute(), *Path(root).absolute().parents) if os.path.lexists(each))
     try:
         Archive(folder).try_out()
     except PipelineError as error:

@@ -40,12 +40,10 @@ def ban(archive: Archive, minute: datetime | None, undo: bool) -> str:
     archive.choose(BANNED, name, photo_id)
     archive.choose(KEPT, name, None)
     archive.remove_failing(minute, lambda: ([".jpg", ".txt", ".json"], "banned"))
-    for day in (each for each in archive.days() if each >= minutes.present_minute().date()):
-        for file in archive.files_of(day):
-            if file.minute and file.name.endswith(".json"):  # it may have been filed ahead of other minutes
-                archive.drop_photo(file.minute, photo_id)
     page.mend(archive, [minute])
-    return f"{name} is removed and its photo, {photo_id}, is never given again: catch-up --start {name} stores another"
+    span = f"--start {name} --stop {minutes.name(minute + minutes.MINUTE)}"
+    then = f": catch-up {span} stores another" if minute >= archive.pruned_before() else ""
+    return f"{name} is removed and its photo, {photo_id}, is never given again{then}"
 
 
 def _newest(archive: Archive) -> datetime:

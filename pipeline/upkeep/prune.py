@@ -1,5 +1,6 @@
 """Remove old pictures, once ROOT/pruned-before says up to which day: what is missing before that day stays missing."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 
@@ -10,11 +11,11 @@ from pipeline.errors import RootUnusable
 MOST_DAYS_STILL = 366  # without a picture: a clock that jumped ahead would have everything pruned
 
 
-def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, str, int]]:
+def prune(archive: Archive, everything: bool, dry_run: bool) -> dict[str, tuple[int, int]]:
     """Remove pictures of days before the last `keep_days`, with their thumbnails, and what killed runs left.
 
     `everything` takes the other files of these days too. Files of the user's stay, and all behind a link that leads out of
-    ROOT. Return of each file that goes what it is, its name and its bytes.
+    ROOT. Return of each kind of file how many go, and their bytes.
     """
     keep_days, now, newest = settings.storage_settings().keep_days, minutes.present_minute(), archive.newest()
     if keep_days is not None and newest and (still := now - newest).days > MOST_DAYS_STILL:
@@ -23,7 +24,14 @@ def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, 
     given_until = now.date() - timedelta(days=settings.unsplash_settings().no_repeat_days)
     if keep_days is not None and archive.days() and not dry_run:
         archive.put_pruned_before(first_kept)
-    gone, staying = list[tuple[str, str, int]](), set[datetime]()
+    counts, lengths, staying = Counter[str](), Counter[str](), set[datetime]()
+
+    def remove(doomed: Collection[tuple[str, str, int]]) -> None:
+        archive.remove(name for _, name, _ in doomed if not dry_run)
+        for kind, _, length in doomed:
+            counts[kind] += 1
+            lengths[kind] += length
+
     for day in archive.days():
         if archive.is_outside(day):
             continue
@@ -31,18 +39,14 @@ def prune(archive: Archive, everything: bool, dry_run: bool) -> list[tuple[str, 
             with archive.while_choices_stand():
                 favourites, stored = archive.chosen(KEPT), archive.outcomes_of(day)[0]
                 stays = [each for each in stored if each == newest or minutes.name(each) in favourites]
-                doomed = list(_doomed(archive, day, stays, everything, given_until))
-                archive.remove(name for _, name, _ in doomed if not dry_run)
-            gone += doomed
+                remove(list(_doomed(archive, day, stays, everything, given_until)))
             staying.update(stays)
         if day < now.date() and not dry_run:  # in today's folder a run may be about to write
             archive.remove_empty(day)
-    leftovers = [("leftovers of killed runs", name, size) for name, size in archive.leftovers().items()]
-    archive.remove(name for _, name, _ in leftovers if not dry_run)
-    if not dry_run and any(kind == "pictures" for kind, _, _ in gone):
-        page.mend_hours(archive, staying)
-        page.refresh(archive, [])
-    return gone + leftovers
+    remove([("leftovers of killed runs", name, size) for name, size in archive.leftovers().items()])
+    if counts["pictures"] and not dry_run:
+        page.mend(archive, staying)
+    return {kind: (count, lengths[kind]) for kind, count in counts.items() if count}
 
 
 def _doomed(

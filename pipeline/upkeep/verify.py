@@ -7,36 +7,43 @@ address the picture. What is gone is missing, and a catch-up makes it anew from 
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from itertools import groupby
 
 from pipeline import jpeg, log, minutes, page, progress
 from pipeline.archive import Archive
-from pipeline.errors import BadJpeg
+from pipeline.errors import BadJpeg, PipelineError
 
 
-def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, list[datetime]]:
-    """Check every file from start to before stop, remove those that fail, saying why, and mend what the page shows of them.
+def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, list[datetime], int]:
+    """Check every file from start to before stop, remove those that fail, saying why, and make what the page shows again.
 
-    Return how many minutes were checked, and which lost files. KeyboardInterrupt says how far it came.
+    Return how many minutes were checked, which lost files, and how many could not be checked. KeyboardInterrupt says how far it
+    came.
     """
-    files = (file for day in archive.days() for file in archive.files_of(day) if file.kind in ("pictures", "texts"))
+    days = [day for day in archive.days() if start.date() <= day <= stop.date()]
+    files = (file for day in days for file in archive.files_of(day) if file.kind in ("pictures", "texts"))
     found = sorted({file.minute for file in files if file.minute and start <= file.minute < stop})
-    removed: list[datetime] = []
+    removed, unchecked = list[datetime](), list[datetime]()
 
-    def check(minute: datetime) -> tuple[datetime, str]:
-        if reason := verify_minute(archive, minute):
-            removed.append(minute)
-        return minute, reason
+    def check(minute: datetime) -> str:
+        try:
+            if reason := verify_minute(archive, minute):
+                removed.append(minute)
+                return f"{minutes.name(minute)} removed: {reason}"
+        except PipelineError as error:
+            unchecked.append(minute)
+            return f"{minutes.name(minute)} not checked: {error}"
+        return ""
 
     # Threads suffice: Pillow decodes without Python's lock. A day at a time, as years of waiting calls would fill the memory.
     with progress.bar(len(found), "minutes") as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             for of_day in (list(group) for _, group in groupby(found, datetime.date)):
-                for minute, reason in pool.map(check, of_day):
+                for said in pool.map(check, of_day):
                     bar.update()
-                    if reason:
-                        said = f"{minutes.name(minute)} removed: {reason}"
+                    if said:
                         bar.write(said if sys.stdout.isatty() else log.timed(said))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
@@ -45,14 +52,20 @@ def verify(archive: Archive, start: datetime, stop: datetime) -> tuple[int, list
             pool.shutdown(cancel_futures=True)  # what is under way removes files too
             if removed:
                 page.mend(archive, removed)
-    if found:
-        page.mend(archive, found)
-    return len(found), sorted(removed)
+    if archive.days() or archive.page_file("newest.js"):
+        page.rebuild(archive, days)
+    return len(found), sorted(removed), len(unchecked)
 
 
 def verify_minute(archive: Archive, minute: datetime) -> str:
-    """Remove those of the minute's files that fail, and return why; nothing if they are well or not all there yet."""
+    """Remove those of the minute's files that fail, and return why; nothing if they are well or not all there yet.
+
+    A thumbnail that is none is made again from its picture.
+    """
     if not _failing(archive, minute)[1]:
+        with suppress(BadJpeg):
+            if not _is_whole(archive.thumbnail(minute)) and (picture := archive.content(minute, ".jpg")):
+                archive.put_thumbnail(minute, jpeg.picture(picture).thumbnail)
         return ""
     had_picture, reason = archive.remove_failing(minute, lambda: _failing(archive, minute))
     if had_picture and reason:
@@ -80,3 +93,9 @@ def _failing(archive: Archive, minute: datetime) -> tuple[list[str], str]:
     except BadJpeg as error:
         return [".jpg"], str(error)
     return [], ""
+
+
+def _is_whole(content: bytes | None) -> bool:
+    with suppress(BadJpeg):
+        return bool(jpeg.picture(content or b""))
+    return False

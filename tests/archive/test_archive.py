@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -60,7 +60,7 @@ def test_an_empty_file_is_absent(archive: Archive) -> None:
     assert not archive.address(MIDDAY)
     assert not archive.has_picture(MIDDAY)
     assert archive.missing(MIDDAY, MIDDAY + MINUTE) == [MIDDAY]
-    assert archive.newest() is archive.oldest() is None
+    assert archive.newest() is archive.first() is None
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"null", b"\xff", b"{}", b'{"id": "a", "urls": {}}', b"[" * 100_000])
@@ -204,7 +204,7 @@ def test_missing_minutes(archive: Archive) -> None:
     assert archive.missing(start, start + 5 * MINUTE) == [start + MINUTE, start + 2 * MINUTE, start + 4 * MINUTE]
     assert archive.missing(start, start + MINUTE) == archive.missing(start, start) == []
     assert archive.complete(iter([start, start + MINUTE, start + 3 * MINUTE])) == [start, start + 3 * MINUTE]
-    assert archive.oldest() == start
+    assert archive.first() == start
     assert archive.newest() == start + 3 * MINUTE
 
 
@@ -219,6 +219,33 @@ def test_what_was_pruned_is_not_missing(archive: Archive) -> None:
     archive.files.put("pruned-before", b"yesterday\n")
     with pytest.raises(RootUnusable, match="pruned-before"):
         archive.missing(start, start + MINUTE)
+
+
+def test_where_missing_begins_after_an_outage(archive: Archive) -> None:
+    """Where all pictures are older than what is kept, what is missing since counts; without any picture nothing does."""
+    archive.put_pruned_before(date(2026, 11, 22))
+    assert archive.first() is None
+    put_picture(archive, datetime(2026, 11, 20, 12))
+    assert archive.first() == datetime(2026, 11, 22)
+    put_picture(archive, MIDDAY)
+    assert archive.first() == datetime(2026, 11, 22)
+
+
+def test_an_old_picture_is_not_the_newest(archive: Archive) -> None:
+    """It does not become latest.jpg, how many days there may be since."""
+    old = datetime(2024, 2, 29, 12, 5)
+    for minute in (MIDDAY, old):
+        put_picture(archive, minute)
+    assert not archive.publish_latest(old, b"old")
+    assert archive.publish_latest(MIDDAY, b"new")
+
+
+def test_a_folder_with_the_name_of_a_file(archive: Archive) -> None:
+    """It is the user's: no listing has it, and its minute is missing."""
+    put_picture(archive, MIDDAY)
+    archive.local_path(MIDDAY + MINUTE).mkdir()
+    assert [file.minute for file in archive.files_of(MIDDAY.date()) if file.kind == "pictures"] == [MIDDAY]
+    assert archive.missing(MIDDAY, MIDDAY + 2 * MINUTE) == [MIDDAY + MINUTE]
 
 
 def test_metadata_survives_the_way_to_the_disk(archive: Archive) -> None:

@@ -259,7 +259,7 @@ def test_what_is_no_file_counts_as_absent(strange: Callable[[Path], None], name:
 
     def looks() -> None:
         assert disk.missing(MIDDAY, MIDDAY + 2 * MINUTE) == [MIDDAY]
-        assert disk.newest() == disk.oldest() == MIDDAY + MINUTE
+        assert disk.newest() == disk.first() == MIDDAY + MINUTE
         assert not disk.has_picture(MIDDAY) and not disk.content(MIDDAY, ".jpg")
         assert disk.outcomes_of(day)[0] == [MIDDAY + MINUTE]
         assert disk.minutes_with(".error", MIDDAY, MIDDAY) == []

@@ -58,8 +58,7 @@ def test_pictures_whose_metadata_is_anything(examples: int, tmp_path: Path) -> N
 
     def test(metadata: bytes) -> None:
         (folder / "1205.json").write_bytes(metadata)
-        (folder / "12.js").unlink(missing_ok=True)
-        page.mend(archive, [MIDDAY])
+        page.rebuild(archive, [MIDDAY.date()])
         script = (folder / "12.js").read_text()
         data = json.loads(script[script.index(", ") + 2 : script.rindex(", ")])
         assert data["05"]["bytes"] == len(b"a picture")

@@ -84,7 +84,7 @@ def test_strangers_are_not_counted(archive: Archive, file_names: Callable[[], se
     assert archive.minutes_with(".jpg", day[0], day[-1]) == archive.complete(day) == [MIDDAY]
     assert archive.minutes_with(".error", day[0], day[-1]) == [MIDDAY + MINUTE]
     assert archive.outcomes_of(DAY) == ([MIDDAY], [MIDDAY + MINUTE])
-    assert archive.newest() == archive.oldest() == MIDDAY
+    assert archive.newest() == archive.first() == MIDDAY
     assert archive.ahead() == []
     assert len(archive.missing(day[0], day[-1] + MINUTE)) == 1439
     assert {file.name for file in archive.files_of(DAY)} == {"2026-11-23/1205.jpg", "2026-11-23/1206.error"}

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import re
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -152,8 +153,7 @@ def test_damaged_metadata_costs_its_credit_only(archive: Archive, metadata: str)
     """A picture whose metadata was lost or damaged is still told of when all is made again."""
     publish(archive, NOON, NOON + MINUTE)
     archive.files.put("2026-11-23/1201.json", metadata.encode())
-    archive.files.delete(["2026-11-23/12.js"])
-    page.mend(archive, [NOON])
+    page.rebuild(archive, [NOON.date()])
     hour = told(archive, "2026-11-23/12")
     assert hour["01"]["name"] == "" and hour["01"]["bytes"] == len(PICTURE)
     assert hour["00"]["name"] == archive.photo(NOON)["user"]["name"]
@@ -170,8 +170,8 @@ def test_everything_can_be_made_again(archive: Archive) -> None:
     page.mend(archive, [NOON, NOON + 60 * MINUTE])
     assert [each for each in names if text(archive, each) != before[each]] == []
     assert told(archive, "calendar") == {"2026-11-23": [4, 1]}
-    archive.files.delete(["2026-11-23/thumb/1201.jpg", "2026-11-23/12.js"])
-    page.mend(archive, [NOON, NOON + 60 * MINUTE])
+    archive.files.delete(["2026-11-23/thumb/1201.jpg"])
+    page.rebuild(archive, [NOON.date()])
     assert [minute for minute, entry in told(archive, "2026-11-23/12").items() if entry.get("thumb") is False] == ["01"]
 
 
@@ -204,7 +204,7 @@ def test_an_hour_that_a_killed_run_did_not_finish_is_completed(archive: Archive)
     publish(archive, NOON)
     archive.file_photos({NOON + MINUTE: photo_of(NOON + MINUTE)}, ("art",))
     archive.put_picture(NOON + MINUTE, photo_of(NOON + MINUTE), PICTURE)
-    page.mend_hours(archive, [NOON, NOON + MINUTE])
+    page.mend(archive, [NOON, NOON + MINUTE])
     assert list(told(archive, "2026-11-23/12")) == ["00", "01"]
 
 
@@ -255,3 +255,23 @@ def test_runs_at_once_end_with_an_hour_of_everything(archive: Archive) -> None:
     assert len(told(archive, "2026-11-23/12")) == 60
     assert archive.files.get("latest.jpg") == PICTURE
     assert "12:59 UTC" in text(archive, "index.html")
+
+
+def test_the_calendar_counts_the_last_hour_of_a_day(archive: Archive) -> None:
+    """The first minute of a day counts the day before once more; after an outage, all days since are counted."""
+    day = timedelta(days=1)
+    midnight = NOON.replace(hour=0)
+    publish(archive, *(midnight - number * MINUTE for number in (61, 60, 1)), midnight)
+    assert told(archive, "calendar") == {"2026-11-22": [3, 0], "2026-11-23": [1, 0]}
+    archive.put_failure(midnight + MINUTE, "StoreImage: a reason")
+    archive.put_failure(midnight + day, "StoreImage: a reason")
+    publish(archive, midnight + 2 * MINUTE, midnight + 2 * day)
+    assert told(archive, "calendar") == {"2026-11-22": [3, 0], "2026-11-23": [2, 1], "2026-11-24": [0, 1], "2026-11-25": [1, 0]}
+
+
+def test_a_day_that_is_gone_is_not_in_the_calendar(archive: Archive) -> None:
+    """A folder that the user removed is counted no longer than until the next hour."""
+    publish(archive, NOON, NOON + timedelta(days=1))
+    shutil.rmtree(archive.local_path(NOON).parent)
+    publish(archive, NOON + timedelta(days=1, hours=1))
+    assert told(archive, "calendar") == {"2026-11-24": [2, 0]}

@@ -267,6 +267,15 @@ def test_a_used_up_quota_stops_the_asking(project: Project, api: WatchedSandbox)
     assert len(api.requests("/photos/random")) <= 3
 
 
+@pytest.mark.ci
+def test_a_used_up_quota_ends_a_long_catch_up_soon(project: Project, api: WatchedSandbox) -> None:
+    """What has no photo is not tried slice by slice: no process is begun for it."""
+    api.hourly_limit = 0
+    run = project.run("pipeline", "catch-up", "--start", "2024-01-01T0000", "--stop", "2024-12-31T0000", "--workers", "2")
+    assert run.returncode == 30
+    assert len(list(project.root.rglob("*.error"))) <= 250
+
+
 def test_ctrl_c_stops_cleanly(project: Project, api: WatchedSandbox) -> None:
     """Ctrl-C ends the call at once; what is stored is counted and shown, and the next call goes on from there."""
     begun, gate = threading.Event(), threading.Event()
@@ -354,6 +363,7 @@ def test_a_killed_process_is_said_in_one_line(project: Project, api: WatchedSand
         ["--limit", "many"],
         ["--since", "99999d"],
         ["--start", "2026-11-20T0001", "--stop", "2026-11-20T0001"],
+        ["--stop", "2026-11-20T0001"],
     ],
 )
 def test_unusable_arguments(project: Project, arguments: list[str]) -> None:

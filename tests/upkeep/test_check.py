@@ -69,6 +69,16 @@ def test_all_is_well(well: Project, api: WatchedSandbox) -> None:
     assert well.files() == before
 
 
+def test_a_topic_that_matches_nothing(well: Project) -> None:
+    """The key is taken all the same; the topic is named."""
+    well.configure(topics=f"{sandbox.UNMATCHED_QUERY}, nature")
+    run = well.run("pipeline", "check")
+    assert run.returncode == 0, run.stdout
+    assert (
+        "and taken; that cost one request: 49 of 50 requests left this hour; nothing matches the topic 'nothing'" in run.stdout
+    )
+
+
 def test_offline_asks_nothing(well: Project, api: WatchedSandbox) -> None:
     """--offline makes no request, and says that the key was not tried."""
     run = well.run("pipeline", "check", "--offline")
@@ -134,6 +144,10 @@ def test_a_disk_that_cannot_be_used(well: Project) -> None:
     well.configure(root="/proc/pictures")
     _, amiss = check(well, "--offline")
     assert "ROOT /proc/pictures cannot be written: /proc: No such file or directory" in amiss
+    (well.folder / "away").symlink_to(well.folder / "not mounted")
+    well.configure(root="away")
+    _, amiss = check(well, "--offline")
+    assert f"ROOT {well.folder / 'away'}: No such file or directory" in amiss
     with mounted(well.folder / "small", "-t", "tmpfs", "-o", "size=4m", "none") as small:
         well.configure(root=str(small))
         _, amiss = check(well, "--offline")

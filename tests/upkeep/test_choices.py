@@ -8,6 +8,7 @@ import pytest
 from pipeline import minutes
 from pipeline.archive import Archive
 from pipeline.minutes import MINUTE
+from tests import servers
 from tests.conftest import Project, WatchedSandbox
 
 SPAN = ("--start", "2026-11-20T0000", "--stop", "2026-11-20T0006")
@@ -56,7 +57,7 @@ def test_a_banned_photo_never_comes_back(project: Project, archive: Archive, api
     banned = json.loads((project.root / "2026-11-20/0003.json").read_bytes())["id"]
     run = project.run("pipeline", "ban", minute)
     assert run.returncode == 0, run.stderr
-    another = f"catch-up --start {minute} stores another"
+    another = f"catch-up --start {minute} --stop 2026-11-20T0004 stores another"
     assert run.stdout == f"{minute} is removed and its photo, {banned}, is never given again: {another}\n"
     assert [path.name for path in project.root.glob("2026-11-20/**/0003.*")] == []
     assert "03" not in told(archive, "2026-11-20/00.js")
@@ -82,13 +83,36 @@ def test_every_photo_that_a_minute_had_can_be_banned(project: Project, archive: 
     assert archive.give(banned, [minutes.EPOCH + MINUTE], 0) == {minutes.EPOCH + MINUTE: banned[0]}
 
 
-def test_a_banned_photo_that_was_filed_ahead_is_dropped(project: Project, archive: Archive) -> None:
-    """A photo that waits for its minute under the same id goes with the ban: that minute asks for another."""
-    photo = archive.photo(minutes.minute_in("2026-11-20T0003"))
-    ahead = minutes.present_minute() + 3 * MINUTE
-    archive.file_photos({ahead: photo}, [photo["pipeline"]["topic"]])
+@pytest.mark.parametrize("command", ["a minute", "a catch-up"])
+def test_a_banned_photo_that_was_filed_before_is_not_stored(project: Project, archive: Archive, command: str) -> None:
+    """Where the banned photo, or its address, waits for another minute, that minute has another photo."""
+    photo, waiting = archive.photo(minutes.minute_in("2026-11-20T0003")), minutes.minute_in("2026-11-19T1200")
+    archive.file_photos({waiting: photo}, [photo["pipeline"]["topic"]])
+    archive.put_address(waiting, photo["urls"]["regular"])
     assert project.run("pipeline", "ban", "2026-11-20T0003").returncode == 0
-    assert archive.photo(ahead) == {}
+    if command == "a minute":
+        run = project.store("2026-11-19T1200")
+    else:
+        run = project.run("pipeline", "catch-up", "--start", "2026-11-19T1159", "--stop", "2026-11-19T1201")
+    assert run.returncode == 0, run.stderr
+    assert archive.has_picture(waiting)
+    assert archive.photo(waiting)["id"] != photo["id"]
+
+
+def test_an_answer_of_banned_photos_alone(minute: Project, faulty: servers.Server) -> None:
+    """The next try asks for others; where all are banned each time, the minute has its reason."""
+    minute.root.mkdir()
+    (minute.root / "banned").write_text("2026-11-20T0003 bannedbanne\n")
+    banned = servers.changes_photo(lambda photo: photo.update(id="bannedbanne"))
+    faulty.breaks("photos", banned, times=1)
+    run = minute.store("2026-11-19T1200")
+    assert run.returncode == 0, run.stderr
+    assert "every one is banned (try 1 of 3" in run.stderr and "repeats" not in run.stderr
+    faulty.breaks("photos", banned)
+    run = minute.run("pipeline", "catch-up", "--start", "2026-11-19T1100", "--stop", "2026-11-19T1101")
+    assert run.returncode == 30
+    assert "every one is banned" in run.stderr
+    assert "every one is banned" in (minute.root / "2026-11-19/1100.error").read_text()
 
 
 def test_a_favourite_that_is_gone_can_be_taken_back(project: Project, archive: Archive) -> None:

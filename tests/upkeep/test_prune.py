@@ -196,7 +196,7 @@ def test_what_is_shown_leads_to_no_pruned_day(project: Project, archive: Archive
     project.configure(keep_days="2")
     assert project.run("pipeline", "prune").returncode == 0
     assert not page_of_old.exists()
-    assert sorted(path.parent.name for path in project.root.glob("2*/12.js")) == [f"{kept.date()}", f"{days_ago(0).date()}"]
+    assert sorted(path.parent.name for path in project.root.glob("2*/00.js")) == [f"{kept.date()}", f"{days_ago(0).date()}"]
     for name in ("calendar.js", "newest.js", "index.html"):
         assert f"{old.date()}" not in (project.root / name).read_text()
     assert f"{kept.date()}" in (project.root / "calendar.js").read_text()
@@ -272,7 +272,7 @@ def test_nothing_goes_through_a_link(project: Project, archive: Archive, options
     make_link(project.root / f"{of_thumbnails.date()}" / "thumb", elsewhere / "thumb")
     make_link(project.root / f"{within.date()}", project.root / "moved")
     write_old(elsewhere / "day" / leftover(2))
-    (elsewhere / "day" / "thumb" / "1200.jpg").rename(elsewhere / "1200.jpg")  # an empty folder stays, too
+    (elsewhere / "day" / "thumb" / "0000.jpg").rename(elsewhere / "0000.jpg")  # an empty folder stays, too
     make_old(elsewhere / "day" / "thumb")
     behind = sorted(elsewhere.rglob("*"))
     project.configure(keep_days="2")
@@ -314,3 +314,29 @@ def make_link(path: Path, target: Path) -> None:
     """Move the folder, and put a link in its place."""
     path.rename(target)
     path.symlink_to(target, target_is_directory=True)
+
+
+def test_a_folder_with_the_name_of_a_picture_stays(project: Project, archive: Archive) -> None:
+    """It is the user's, and stops nothing."""
+    put(archive, days_ago(9), days_ago(8), days_ago(0))
+    (files(archive, days_ago(9))["jpg"].parent / "1300.jpg").mkdir()
+    project.configure(keep_days="2")
+    run = project.run("pipeline", "prune")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert ["jpg" in there(archive, days_ago(number)) for number in (9, 8, 0)] == [False, False, True]
+    assert (files(archive, days_ago(9))["jpg"].parent / "1300.jpg").is_dir()
+
+
+def test_no_verb_sends_after_what_was_pruned(project: Project, archive: Archive) -> None:
+    """A minute that is to be pruned and lost its picture stays missing: nothing says that a catch-up stores it."""
+    put(archive, days_ago(9), days_ago(0))
+    for minute in (MINUTE, days_ago(9)):
+        project.run("pipeline", "keep", minutes.name(minute))
+    project.configure(keep_days="0")
+    assert project.run("pipeline", "prune").returncode == 0
+    files(archive, MINUTE)["jpg"].write_bytes(b"")
+    run = project.run("pipeline", "verify")
+    assert run.returncode == 1 and "catch-up" not in run.stdout
+    run = project.run("pipeline", "ban", minutes.name(days_ago(9)))
+    assert run.returncode == 0 and "catch-up" not in run.stdout
+    assert "before the first picture" not in project.run("pipeline", "status").stdout

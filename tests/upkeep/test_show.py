@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import minutes
 from pipeline.archive import Archive
-from tests.conftest import Project
+from tests.conftest import Project, untimed
 from tests.upkeep.stored import MINUTE, files
 
 
@@ -57,4 +57,8 @@ def test_without_a_display_the_path_is_said(project: Project, archive: Archive, 
 
 def test_a_viewer_that_fails_is_a_failure(project: Project, archive: Archive, viewer: Path) -> None:
     """The viewer's own exit codes mean nothing here: a failure is 30."""
-    assert show(project, path=str(viewer), CODE="1").returncode == 30
+    run = show(project, path=str(viewer), CODE="1")
+    assert (run.returncode, untimed(run.stderr)) == (
+        30,
+        f"{viewer}/xdg-open ended with 1; the picture is data/latest.jpg\n",
+    )

@@ -2,9 +2,11 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -132,13 +134,17 @@ def test_only_the_minutes_asked_for_are_checked(project: Project, archive: Archi
 
 
 def test_what_is_no_file_is_not_removed(project: Project, archive: Archive) -> None:
-    """Where something else has the name of a file verify ends with one line, and removes nothing of that minute."""
+    """Where something else has the name of a file verify says so, and removes nothing of that minute; it checks the others."""
+    put(archive, MINUTE + DAY)
+    files(archive, MINUTE + DAY)["jpg"].write_bytes(b"")
     files(archive, MINUTE)["txt"].unlink()
     files(archive, MINUTE)["txt"].mkdir()
     run = project.run("pipeline", "verify")
     assert run.returncode == 30
-    assert run.stderr.endswith("1205.txt: what has this name is no file\n") and run.stderr.count("\n") == 1
+    assert "1205.txt: what has this name is no file\n" in run.stdout
+    assert run.stderr.endswith("1 minutes could not be checked\n") and run.stderr.count("\n") == 1
     assert there(archive, MINUTE) == ALL
+    assert "jpg" not in there(archive, MINUTE + DAY)
 
 
 def test_a_terminal_shows_a_bar(project: Project, archive: Archive) -> None:
@@ -188,3 +194,49 @@ def children(process: "subprocess.Popen[str]") -> list[int]:
     """Return the processes that the process has begun."""
     threads = Path(f"/proc/{process.pid}/task").iterdir()
     return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xd8\xff"])
+def test_a_thumbnail_is_made_again(project: Project, archive: Archive, content: bytes | None) -> None:
+    """One that is missing, empty or damaged is made from its picture; nothing is removed."""
+    path = files(archive, MINUTE)["thumb"]
+    before = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert project.run("pipeline", "verify").returncode == 0
+    assert path.read_bytes() == before
+    assert b'"thumb":true' in (project.root / "2024-02-29/12.js").read_bytes()
+
+
+def test_the_page_shows_whose_pictures_are_there(project: Project, archive: Archive) -> None:
+    """A minute that was restored with another photo is shown with that one's credit, and no day that is gone is counted."""
+    put(archive, MINUTE + DAY)
+    page.mend(archive, [MINUTE, MINUTE + DAY])
+    path = files(archive, MINUTE)["json"]
+    photo = json.loads(path.read_text())
+    path.write_text(json.dumps(photo | {"id": "abcdefghijk", "user": photo["user"] | {"name": "Somebody Else"}}))
+    shutil.rmtree(files(archive, MINUTE + DAY)["jpg"].parent)
+    assert project.run("pipeline", "verify").returncode == 0
+    assert b"Somebody Else" in (project.root / "2024-02-29/12.js").read_bytes()
+    assert b"2024-03-01" not in (project.root / "calendar.js").read_bytes()
+    shutil.rmtree(files(archive, MINUTE)["jpg"].parent)
+    assert project.run("pipeline", "verify").returncode == 0
+    assert "No picture yet" in (project.root / "index.html").read_text()
+
+
+def test_what_is_well_is_not_written(project: Project, archive: Archive) -> None:
+    """A second verify writes nothing, so that a ROOT that cannot be written can be verified."""
+    project.run("pipeline", "verify")
+    before = {path: path.stat().st_mtime_ns for path in project.root.rglob("*")}
+    assert project.run("pipeline", "verify").returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in project.root.rglob("*")} == before
+
+
+def test_nothing_of_that_time(project: Project, archive: Archive) -> None:
+    """A span in which nothing is stored is said to be empty, not ROOT."""
+    run = project.run("pipeline", "verify", "--start", "2024-01-01T0000", "--stop", "2024-01-02T0000")
+    assert (run.returncode, untimed(run.stdout)) == (
+        0,
+        "0 minutes checked, 0 with files removed: nothing of that time is stored in data\n",
+    )
