@@ -56,20 +56,20 @@ def catch_up(options: argparse.Namespace) -> int:
     """Store the minutes that are missing: those without a picture, from the first picture on or from --start."""
     log.logger.setLevel("WARNING")
     processes.check_semaphores()
-    now, first = minutes.present_minute(), settings.archive().first()
-    start = options.start or max(now - options.since, first or now)
+    now, archive = minutes.present_minute(), settings.archive()
+    start = options.start or max(now - options.since, archive.first() or now)
     if options.stop and options.stop <= min(start, now - options.since):
         raise BadSettings(f"--stop is before {minutes.name(now - options.since)}, where --since begins: give a --start")
     if min(start, now - options.since) < now - timedelta(days=MOST_DAYS):
         raise BadSettings(f"that is too far back: a catch-up takes {MOST_DAYS:,} days at most")
     stop = min(options.stop, now) if options.stop else now - LEFT_ALONE
-    if start < (pruned_before := settings.archive().pruned_before()) and options.start:
+    if start < (pruned_before := archive.pruned_before()) and options.start:
         log.say(f"what is missing before {minutes.name(pruned_before)} was pruned, and stays missing")
     is_done, said = catchup.catch_up(start, stop, options.limit, options.workers, options.shared)
     log.say(said)
-    if not options.start and (note := upkeep.before_first(settings.archive(), now - options.since)):
+    if not options.start and (note := upkeep.before_first(archive, now - options.since)):
         log.say(note)
-    if not options.stop and (recent := len(settings.archive().missing(max(start, stop), now))):
+    if not options.stop and (recent := len(archive.missing(max(start, stop), now))):
         log.say(f"{recent} of the last 5 minutes are missing too, and left to their own runs")
     return WELL if is_done else FAILED
 

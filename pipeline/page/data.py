@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any
 
-from pipeline.archive import KEPT, Archive, hour_name
+from pipeline.archive import KEPT, Archive, days_of, hour_name
 from pipeline.errors import BadSettings, line
 from pipeline.minutes import MINUTE, minute_in, name, now_in_words, present_minute
 from pipeline.page import html
@@ -32,10 +32,10 @@ def publish(archive: Archive, minute: datetime, entry: Entry, content: bytes) ->
     begins_hour = add_pictures(archive, {minute: entry})
     if is_newest := archive.publish_latest(minute, content):
         archive.put_page_file("index.html", html.index(minute, entry, VERSION))
-    is_only = (begins_hour or not is_newest) and refresh(archive, [minute.date()])
+    newest, first = refresh(archive, [minute.date()]) if begins_hour or not is_newest else (minute, None)
     if begins_hour:
         mend_hours(archive, [max(minute, datetime.min + HOUR) - HOUR])
-    return is_only
+    return newest == first
 
 
 def add_pictures(archive: Archive, entries: Mapping[datetime, Entry]) -> bool:
@@ -51,10 +51,10 @@ def note_failure(archive: Archive, minute: datetime, reason: str) -> None:
         _merge(archive, _hour_of(minute), {minute: {"error": _text(reason), "at": now_in_words()}})
 
 
-def refresh(archive: Archive, days: Iterable[date]) -> bool:
-    """Write the page's own files and what all days share: newest, favourites, calendar; tell if there is one picture alone.
+def refresh(archive: Archive, days: Iterable[date]) -> tuple[datetime | None, datetime | None]:
+    """Write the page's own files and what all days share: newest, favourites, calendar; return the newest and the first minute.
 
-    The calendar's counts are those of now for the days, and for all since the newest picture that the page knew.
+    The calendar counts the days anew, and all since the newest picture that the page knew.
     """
     for asset in ("page.css", "page.js"):
         _put(archive, asset, html.asset(asset).encode())
@@ -73,14 +73,14 @@ def refresh(archive: Archive, days: Iterable[date]) -> bool:
     _put(archive, "newest.js", _script("newest", state))
     _put(archive, "favourites.js", _script("favourites", sorted(archive.chosen(KEPT))))
     counts = {f"{day}": [len(minutes) for minutes in archive.outcomes_of(day)] for day in counted}
-    shown = {f"{day}" for day in archive.days() if day >= pruned_before.date()}
 
     def merge(content: bytes | None) -> bytes:
         merged = {**(_data(content, of=list) or {}), **counts}
-        return _script("calendar", {day: merged[day] for day in sorted(shown.intersection(merged)) if any(merged[day])})
+        kept = {day: merged[day] for day in sorted(merged) if any(merged[day]) and day >= f"{pruned_before.date()}"}
+        return _script("calendar", kept)
 
     archive.update_page_file("calendar.js", merge)
-    return newest is not None and newest == first
+    return newest, first
 
 
 def mend_hours(archive: Archive, minutes: Iterable[datetime]) -> None:
@@ -95,26 +95,28 @@ def mend_hours(archive: Archive, minutes: Iterable[datetime]) -> None:
 
 
 def rebuild(archive: Archive, days: Collection[date]) -> None:
-    """Make all that the page shows of the days again from the archive."""
+    """Make all that the page shows of the days again from the archive; the calendar forgets days that are gone."""
     for hour in (datetime.combine(day, time(number)) for day in days for number in range(24)):
         data = hour_data(archive, hour)
         if data or archive.page_file(hour_name(hour)) is not None:
             _put(archive, hour_name(hour), _hour_script(hour, data))
-    mend(archive, [datetime.combine(day, time.min) for day in days])
+    counted = days_of(_data(archive.page_file("calendar.js"), of=list) or {})
+    gone = set(counted).difference(archive.days())
+    mend(archive, [datetime.combine(day, time.min) for day in {*days, *gone}])
 
 
 def mend(archive: Archive, minutes: Collection[datetime]) -> None:
     """Have the page show just what is stored: the hours of the minutes, the newest picture, and what all days share."""
     mend_hours(archive, minutes)
-    newest = archive.newest()
+    newest, _ = refresh(archive, {minute.date() for minute in minutes})
     if newest is None:
         archive.remove(["latest.jpg"])
         _put(archive, "index.html", html.index(None, {}, VERSION))
-    elif (content := archive.content(newest, ".jpg")) and (
-        archive.page_file("latest.jpg") == content or archive.publish_latest(newest, content)
-    ):
-        _put(archive, "index.html", html.index(newest, picture_entry(archive.photo(newest), len(content)), VERSION))
-    refresh(archive, {minute.date() for minute in minutes})
+    elif content := archive.content(newest, ".jpg"):
+        index = html.index(newest, picture_entry(archive.photo(newest), len(content)), VERSION)
+        is_shown = archive.page_file("index.html") == index and archive.page_file("latest.jpg") == content
+        if not is_shown and archive.publish_latest(newest, content):
+            archive.put_page_file("index.html", index)
 
 
 def hour_data(archive: Archive, hour: datetime) -> dict[str, Entry]:

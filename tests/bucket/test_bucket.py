@@ -93,7 +93,8 @@ def test_a_minute_is_stored(cloud: Project, s3: Bucket, api: WatchedSandbox) -> 
     }
     # An answer of one photo may be one of Unsplash+, and the first try fail: one line each, and no traceback, all the same.
     *lines, last = run.stderr.splitlines()
-    assert all(re.fullmatch(rf"\S+Z \w+ {NAME} (started|failed: .+|done in .+ s)", line) for line in lines)
+    warned = "the store takes no conditions: of two hosts that write a file at once, the last one wins"  # of Swift
+    assert all(re.fullmatch(rf"\S+Z (\w+ {NAME} (started|failed: .+|done in .+ s)|{warned})", line) for line in lines)
     assert f"Z the first picture: {s3.root}/2026-11-23/1205.jpg is no file of a disk" in last
     assert not any(secret in run.stderr for secret in SECRETS)
 
@@ -419,7 +420,7 @@ def test_wrong_credentials(cloud: Project, name: str) -> None:
     run = cloud.store(NAME, **{name: "wrong:wrong"})
     assert run.returncode == 35
     assert len(run.stderr.splitlines()) == 1
-    assert "access is denied" in run.stderr
+    assert re.search("access is denied|the store does not take the secret key", run.stderr)
     assert "wrong" not in run.stderr
 
 

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import re
-import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -267,11 +266,3 @@ def test_the_calendar_counts_the_last_hour_of_a_day(archive: Archive) -> None:
     archive.put_failure(midnight + day, "StoreImage: a reason")
     publish(archive, midnight + 2 * MINUTE, midnight + 2 * day)
     assert told(archive, "calendar") == {"2026-11-22": [3, 0], "2026-11-23": [2, 1], "2026-11-24": [0, 1], "2026-11-25": [1, 0]}
-
-
-def test_a_day_that_is_gone_is_not_in_the_calendar(archive: Archive) -> None:
-    """A folder that the user removed is counted no longer than until the next hour."""
-    publish(archive, NOON, NOON + timedelta(days=1))
-    shutil.rmtree(archive.local_path(NOON).parent)
-    publish(archive, NOON + timedelta(days=1, hours=1))
-    assert told(archive, "calendar") == {"2026-11-24": [2, 0]}
