@@ -77,7 +77,7 @@ class Slice(luigi.Task):
 
     def missing(self) -> list[datetime]:
         """Return those of the minutes found missing that no other run has stored by now."""
-        return [each for each in settings.archive().missing(min(self.found), max(self.found) + MINUTE) if each in self.found]
+        return still_missing(self.found)
 
     def has_photos(self) -> bool:
         """Tell whether a photo is filed for one of its minutes: without a request no other one can be stored."""
@@ -161,6 +161,13 @@ def _failed(work: Slice, error: BaseException) -> None:
         log.logger.error("%s failed", work, exc_info=error)
 
 
+def still_missing(asked: Collection[datetime]) -> list[datetime]:
+    """Return those of the minutes that no run has stored by now, in order."""
+    if not (known := frozenset(asked)):
+        return []
+    return [minute for minute in settings.archive().missing(min(known), max(known) + MINUTE) if minute in known]
+
+
 def slices(missing: Collection[datetime], progress: Progress) -> list[Slice]:
     """Return the slices of what is missing, the newest first."""
     wanted, length = settings.unsplash_settings(), window_length()
@@ -203,8 +210,10 @@ def with_others(work: Sequence[Slice], scheduler: Any) -> set[str]:
     return known.intersection(each.task_id for each in work)
 
 
-def store_missing(missing: Sequence[datetime], archive: Archive, workers: int, shared: bool, progress: Progress) -> None:
-    """Store the minutes, round after round, while a round stores any of them or another host does."""
+def store_missing(
+    missing: Sequence[datetime], archive: Archive, workers: int, shared: bool, progress: Progress
+) -> list[datetime]:
+    """Store the minutes, round after round, while a round stores any of them or another host does; return what is left."""
     scheduler, left, theirs = None, list(missing), set[str]()
     if missing:
         unsplash.api_key()  # without one each slice would say so
@@ -222,14 +231,14 @@ def store_missing(missing: Sequence[datetime], archive: Archive, workers: int, s
             elif progress.ended_by:
                 break
             run(batch, workers, scheduler)
-        before, tried = len(left), frozenset(left)
-        left = [minute for minute in archive.missing(left[0], left[-1] + MINUTE) if minute in tried]
+        before, left = len(left), still_missing(left)
         if len(left) == before:
             # A host that dies lets go of its slices: those that were with others when this one looked last have another round.
             theirs, theirs_before = with_others(slices(left, progress), scheduler) if scheduler else set(), theirs
             if not (theirs or theirs_before):
                 break
             time.sleep(SECONDS_BETWEEN_LOOKS)
+    return left
 
 
 def catch_up(start: datetime, stop: datetime, limit: int | None, workers: int, shared: bool) -> tuple[bool, str]:
@@ -238,19 +247,19 @@ def catch_up(start: datetime, stop: datetime, limit: int | None, workers: int, s
     archive.warn_of_conditions()
     missing = archive.missing(start, stop)
     chosen = missing[-limit:] if limit else missing
-    workers, state = workers if processes.can_fork() else 0, "done"
+    workers, state, left = workers if processes.can_fork() else 0, "done", None
     with Progress(len(chosen), archive) as progress:
         try:
             with processes.taking_interrupts():
-                store_missing(chosen, archive, workers, shared, progress)
+                left = store_missing(chosen, archive, workers, shared, progress)
         except KeyboardInterrupt:
             state = "stopped"
         finally:
-            left = set(archive.missing(chosen[0], chosen[-1] + MINUTE)).intersection(chosen) if chosen else set()
-            if stored := set(chosen) - left:
+            left = still_missing(chosen) if left is None else left
+            if stored := set(chosen).difference(left):
                 with log.log_errors("page"):
                     page.mend(archive, stored)
-    said = progress.summary(str(progress.ended_by or state), left)
+    said = progress.summary(str(progress.ended_by or state), frozenset(left))
     if limited := len(missing) - len(chosen):
         said += f"\n{limited:,} more are missing, left out by --limit"
     if shared:

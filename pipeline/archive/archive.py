@@ -98,13 +98,10 @@ class Archive(Days):
 
     def open_minutes(self, asked: Iterable[datetime], topics: Sequence[str]) -> Iterator[datetime]:
         """Give those of the minutes, in order, that still want a photo of the topics: they have none, and no picture."""
-        for day, of_day in groupby(asked, key=datetime.date):
+        for _, of_day in groupby(asked, key=datetime.date):
             minutes = list(of_day)
-            sizes = self.files.sizes(f"{day}", f"{minutes[0]:%H%M}", f"{minutes[-1]:%H%M}{names.LAST}")
-            for minute in minutes:
-                has_picture, has_json = (sizes.get(f"{minute:%H%M}{suffix}") for suffix in (".jpg", ".json"))
-                if not has_picture and not (has_json and self.has_photo(minute, topics)):
-                    yield minute
+            stored = set(self.minutes_with(".jpg", minutes[0], minutes[-1]))
+            yield from (minute for minute in minutes if minute not in stored and not self.has_photo(minute, topics))
 
     def try_filing(self, minute: datetime, photos: int) -> None:
         """Raise what would keep so many photos from being filed, the first under this minute."""

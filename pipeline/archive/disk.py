@@ -90,7 +90,7 @@ class Disk:
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
             os.scandir(self.path(folder)) as found,
         ):
-            chosen = [each for each in found if after < each.name < before and each.name.endswith(suffix)]
+            chosen = (each for each in found if after < each.name < before and each.name.endswith(suffix))
             return {each.name: size for each in chosen if (size := _size(each)) is not None}
         return {}
 

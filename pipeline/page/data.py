@@ -114,8 +114,8 @@ def mend(archive: Archive, minutes: Collection[datetime]) -> None:
         _put(archive, "index.html", html.index(None, {}, VERSION))
     elif content := archive.content(newest, ".jpg"):
         index = html.index(newest, picture_entry(archive.photo(newest), len(content)), VERSION)
-        is_shown = archive.page_file("index.html") == index and archive.page_file("latest.jpg") == content
-        if not is_shown and archive.publish_latest(newest, content):
+        shown = () if newest in minutes else (archive.page_file("latest.jpg"), archive.page_file("index.html"))
+        if shown != (content, index) and archive.publish_latest(newest, content):
             archive.put_page_file("index.html", index)
 
 
