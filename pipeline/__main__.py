@@ -57,17 +57,18 @@ def catch_up(options: argparse.Namespace) -> int:
     log.logger.setLevel("WARNING")
     processes.check_semaphores()
     now, archive = minutes.present_minute(), settings.archive()
-    start = options.start or max(now - options.since, archive.first() or now)
-    if options.stop and options.stop <= min(start, now - options.since):
+    first, pruned_before = None if options.start else archive.first(), archive.pruned_before()
+    start = options.start or max(now - options.since, first or now)
+    if not options.start and options.stop and options.stop <= now - options.since:
         raise BadSettings(f"--stop is before {minutes.name(now - options.since)}, where --since begins: give a --start")
     if min(start, now - options.since) < now - timedelta(days=MOST_DAYS):
         raise BadSettings(f"that is too far back: a catch-up takes {MOST_DAYS:,} days at most")
     stop = min(options.stop, now) if options.stop else now - LEFT_ALONE
-    if start < (pruned_before := archive.pruned_before()) and options.start:
+    if options.start and start < pruned_before:
         log.say(f"what is missing before {minutes.name(pruned_before)} was pruned, and stays missing")
     is_done, said = catchup.catch_up(start, stop, options.limit, options.workers, options.shared)
     log.say(said)
-    if not options.start and (note := upkeep.before_first(archive, now - options.since)):
+    if not options.start and (note := upkeep.before_first(first, max(now - options.since, pruned_before))):
         log.say(note)
     if not options.stop and (recent := len(archive.missing(max(start, stop), now))):
         log.say(f"{recent} of the last 5 minutes are missing too, and left to their own runs")
@@ -89,7 +90,8 @@ def verify(options: argparse.Namespace) -> int:
     archive = settings.archive()
     checked, removed, unchecked = upkeep.verify(archive, options.start, options.stop)
     then = "" if checked or unchecked else f": nothing of that time is stored in {archive.root}"
-    if missing := [minute for minute in removed if minute >= archive.pruned_before()]:
+    pruned_before = archive.pruned_before()
+    if missing := [minute for minute in removed if minute >= pruned_before]:
         then = f": catch-up --start {minutes.name(missing[0])} stores them"
     log.say(f"{checked:,} minutes checked, {len(removed):,} with files removed{then}", sys.stdout)
     if unchecked:

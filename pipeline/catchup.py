@@ -61,7 +61,7 @@ class Slice(luigi.Task):
         """Store what is missing now, a try each, asking for photos once at most; what stays missing fails the slice."""
         processes.end_with_parent()
         archive, topics = settings.archive(), settings.unsplash_settings().topics
-        missing = self.missing()
+        missing = still_missing(self.found)
         without_photo = list(archive.open_minutes(missing, topics))
         stored = self._store([minute for minute in missing if minute not in without_photo])
         if without_photo:
@@ -74,10 +74,6 @@ class Slice(luigi.Task):
     def on_failure(self, exception: BaseException) -> str:
         """Return what luigid shows as the reason: one line where the error is named."""
         return str(exception if isinstance(exception, PipelineError) else super().on_failure(exception))
-
-    def missing(self) -> list[datetime]:
-        """Return those of the minutes found missing that no other run has stored by now."""
-        return still_missing(self.found)
 
     def has_photos(self) -> bool:
         """Tell whether a photo is filed for one of its minutes: without a request no other one can be stored."""

@@ -38,10 +38,10 @@ class Days:
         """Return the days that have a folder, in order."""
         return names.days_of(self.files.folders())
 
-    def files_of(self, day: date) -> Iterator[DayFile]:
-        """Give the files of ours in the day's folder; those of the user's are passed over."""
+    def files_of(self, day: date, beginning: str = "") -> Iterator[DayFile]:
+        """Give the files of ours in the day's folder whose names begin so; those of the user's are passed over."""
         for folder in (f"{day}", f"{day}/thumb"):
-            for name, size in self.files.sizes(folder).items():
+            for name, size in self.files.sizes(folder, beginning, beginning + names.LAST).items():
                 if kind := names.kind_of(day, folder, name):
                     yield DayFile(f"{folder}/{name}", size, kind, names.minute_of(day, name))
 

@@ -121,7 +121,7 @@ def mend(archive: Archive, minutes: Collection[datetime]) -> None:
 
 def hour_data(archive: Archive, hour: datetime) -> dict[str, Entry]:
     """Return the data of an hour, as the archive's files have them."""
-    files = [file for file in archive.files_of(hour.date()) if file.minute and _hour_of(file.minute) == hour]
+    files = list(archive.files_of(hour.date(), f"{hour:%H}"))
     sizes = {file.minute: file.size for file in files if file.minute and file.kind == "pictures" and file.size}
     thumbnails = {file.minute for file in files if file.kind == "thumbnails"}
     failures = archive.failures(hour, hour + 59 * MINUTE)

@@ -17,7 +17,7 @@ def status(archive: Archive) -> dict[str, Any]:
     The last 24 hours end before the present minute, and do not begin before the first picture: without one none is missing.
     """
     now, stop = datetime.now(timezone.utc).replace(tzinfo=None), minutes.present_minute()
-    first = archive.first()
+    first, pruned_before = archive.first(), archive.pruned_before()
     start = min(stop, max(stop - DAY, first or stop))
     missing, newest, quota = archive.missing(start, stop), archive.newest(), archive.quota()
     failed = len(set(missing).intersection(archive.minutes_with(".error", start, stop)))
@@ -38,13 +38,12 @@ def status(archive: Archive) -> dict[str, Any]:
         "quota": {**quota._asdict(), "at": quota.at.replace("Z", "+00:00")} if quota else None,
         "disk": archive.usage(),
         "conditions": archive.conditions() or None,
-        "note": before_first(archive, minutes.present_minute() - DAY) or None,
+        "pruned_before": minutes.name(pruned_before) if pruned_before != datetime.min else None,
     }
 
 
-def before_first(archive: Archive, since: datetime) -> str:
-    """Return what is to be said where minutes since then, not pruned, lie before the first picture; nothing where none do."""
-    first, since = archive.first(), max(since, archive.pruned_before())
+def before_first(first: datetime | None, since: datetime) -> str:
+    """Return what is to be said where minutes since then lie before the first picture; nothing where none do."""
     if first and first <= since:
         return ""
     begin = f"before the first picture, {minutes.name(first)}," if first else "before a first picture"
@@ -59,6 +58,7 @@ def is_well(found: dict[str, Any], most_minutes: float) -> bool:
 def as_text(found: dict[str, Any], most_minutes: float) -> str:
     """Return how the pipeline does as lines for a person."""
     newest, age, quota, disk, ahead = (found[name] for name in ("newest", "age_seconds", "quota", "disk", "ahead"))
+    first, pruned_before = (minutes.minute_in(found[name]) if found[name] else None for name in ("first", "pruned_before"))
     stored, missing, failed, length = (found["last_24_hours"][name] for name in ("stored", "missing", "failed", "bytes"))
     tried = f", {failed:,} of them failed" if failed else ""
     left = f"{quota['remaining']} of {quota['limit']} requests left this hour" if quota else "not known for this hour"
@@ -76,8 +76,8 @@ def as_text(found: dict[str, Any], most_minutes: float) -> str:
         lines.append(f"disk            {used} used, {free} of {total} free{room}")
     if found["conditions"]:
         lines.append(f"bucket          {found['conditions']}: of two hosts that write a file at once, the last one wins")
-    if found["note"]:
-        lines.append(found["note"])
+    if note := before_first(first, max(minutes.present_minute() - DAY, pruned_before or datetime.min)):
+        lines.append(note)
     if ahead:
         span = f"{ahead[0]} to {ahead[-1]}"
         lines.append(f"{len(ahead):,} pictures are ahead of the clock, {span}: the clock is wrong now, or was")

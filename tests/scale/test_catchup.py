@@ -78,10 +78,10 @@ def test_what_a_slice_finds_missing(in_folder: Archive) -> None:
     work = Slice(window=window, topic=minutes.topic_of(START, TOPICS))
     for work.found in ((), [START + 6 * MINUTE, START]):
         assert work.complete() == (not work.found)
-    assert work.missing() == [START, START + 6 * MINUTE]
+    assert catchup.still_missing(work.found) == [START, START + 6 * MINUTE]
     in_folder.local_path(START).parent.mkdir(parents=True)
     in_folder.local_path(START).write_bytes(b"a picture")
-    assert work.missing() == [START + 6 * MINUTE]
+    assert catchup.still_missing(work.found) == [START + 6 * MINUTE]
 
 
 def test_what_is_missing_is_stored(project: Project, api: WatchedSandbox) -> None:
